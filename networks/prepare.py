@@ -1,0 +1,66 @@
+"""How a network is made ready to run: device, precision, memory format, compilation."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def fast_precision(device: torch.device | str) -> torch.dtype:
+    """bfloat16 where the device computes it in hardware, else float32.
+
+    Without AMX or AVX512-BF16 a CPU emulates bfloat16 and is several times slower than in float32.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu":
+        can = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+        return torch.bfloat16 if can.get("amx_bf16") or can.get("avx512_bf16") else torch.float32
+    return torch.float32
+
+
+def prepare(
+    network: nn.Module, device: torch.device | str, precision: Precision = "auto", compile: bool = False
+) -> nn.Module:
+    """Make a 2D network ready to run, for training and inference alike. Works in place.
+
+    MONAI's engines write ``torch.autocast("cuda")``, which does nothing elsewhere. So the autocast, of the network's
+    own device, goes into ``forward``: every engine gets it, and so does every program that only knows the module. The
+    names and the shapes of the state dict stay as they are.
+
+    Args:
+        network: takes images of shape (N, C, H, W).
+        device: where its parameters go.
+        precision: what convolutions compute in; ``"auto"`` is :func:`fast_precision`. float16 has no gradient scaler
+            here: use it for inference only. Parameters, and what the network returns, stay float32.
+        compile: whether to compile with ``torch.compile``: the first step takes a minute or more.
+
+    Returns:
+        ``network``, its convolutions in channels-last order.
+
+    Raises:
+        ValueError: if the precision is not known.
+    """
+    if precision not in Precision.__args__:
+        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(Precision.__args__)}.")
+    device = torch.device(device)
+    network.to(device=device, memory_format=torch.channels_last)
+    network.autocast_dtype = fast_precision(device) if precision == "auto" else getattr(torch, precision)
+    # bound to the instance and not closed over it, so that copy.deepcopy makes a network of its own
+    network.forward = MethodType(_forward, network)
+    if compile:
+        network.compile()
+    return network
+
+
+def _forward(self: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    image = image.contiguous(memory_format=torch.channels_last)
+    enabled = self.autocast_dtype != torch.float32
+    with torch.autocast(image.device.type, dtype=self.autocast_dtype if enabled else None, enabled=enabled):
+        return type(self).forward(self, image).float()

@@ -1,0 +1,122 @@
+"""A dataset that reads and decodes each image once, ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import PersistentDataset
+from monai.data.utils import pickle_hashing
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from transforms import DataError, plain_error
+
+from .files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+FULL_SCALE = 65535  # of 16 bits
+
+
+class CachedDataset(PersistentDataset):
+    """MONAI's PersistentDataset, filled before training starts and keeping images in 16 bits.
+
+    The transforms up to the first random one run once per item; their result lies on disk, where the operating system
+    keeps in memory what fits. Filling it first means that a damaged file is found before the first epoch, and all
+    damaged files in one go. A file that changed (size or time), other boxes, other transforms, another setting of one
+    or another version of this project or MONAI is another key: nothing stale is ever read.
+
+    Args:
+        data: dictionaries whose values that name files are paths.
+        transform: the deterministic transforms, then the random ones. What is floating point after the deterministic
+            ones must lie in 0 to 1: it is kept in 16 bits, with an error of at most 1 / 131070.
+        cache_dir: where results are kept, shared by all splits and runs.
+
+    Raises:
+        DataError: if items cannot be read; it lists the first ten and what is wrong with each.
+    """
+
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, cache_dir: os.PathLike | str):
+        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing, track_meta=True)
+        self.files = [self.cache_dir / f"{_key(item, self.transform_hash)}.pt" for item in data]
+        self._fill()
+
+    def _transform(self, index: int) -> Any:
+        return self._post_transform(_expand(torch.load(self.files[index], weights_only=True)))
+
+    def _fill(self) -> None:
+        missing = [index for index, file in enumerate(self.files) if not file.is_file()]
+        logger.info("cache %s: %d of %d found", self.cache_dir, len(self.files) - len(missing), len(self.files))
+        workers = min(os.cpu_count() or 1, len(missing) // 8)
+        errors = DataLoader(_Fill(self, missing), batch_size=None, num_workers=workers)
+        progress = tqdm(errors, total=len(missing), desc="decoding images once", unit="file", disable=None)
+        failed = [error for error in progress if error]
+        if failed:
+            shown = "\n".join(f"  {error}" for error in failed[:10])
+            more = f"\n  ... and {len(failed) - 10} more" if len(failed) > 10 else ""
+            raise DataError(f"{len(failed)} of {len(self.files)} images cannot be used:\n{shown}{more}")
+
+    def make(self, index: int) -> None:
+        """Read, transform and keep one item."""
+        item = _compress(self._pre_transform(deepcopy(self.data[index])))
+        with atomic_path(self.files[index]) as scratch:
+            torch.save(item, scratch)
+
+
+class _Fill(Dataset):
+    """Makes items in a DataLoader's workers; gives what went wrong, or an empty string."""
+
+    def __init__(self, dataset: CachedDataset, indices: list[int]):
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, number: int) -> str:
+        try:
+            self.dataset.make(self.indices[number])
+        except Exception as error:
+            cause = plain_error(error)
+            if cause is None:
+                raise
+            return str(cause)
+        return ""
+
+
+def _key(item: dict[str, Any], transform_hash: str) -> str:
+    stats = {}
+    for key, value in item.items():
+        if isinstance(value, str) and os.path.isfile(value):
+            stat = os.stat(value)
+            stats[key] = [stat.st_size, stat.st_mtime_ns]
+    made_by = [version("radbundles"), version("monai")]
+    return hashlib.sha256(json.dumps([item, stats, made_by, transform_hash], sort_keys=True).encode()).hexdigest()
+
+
+def _compress(item: dict[str, Any]) -> dict[str, Any]:
+    for key, value in item.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
+                raise ValueError(
+                    f"{key} runs from {value.min():g} to {value.max():g}; only 0 to 1 can be cached in 16 bits. Scale "
+                    "it among the deterministic transforms."
+                )
+            item[key] = (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
+    return item
+
+
+def _expand(item: dict[str, Any]) -> dict[str, Any]:
+    for key, value in item.items():
+        if isinstance(value, torch.Tensor) and value.dtype == torch.uint16:
+            item[key] = value.to(torch.float32) / FULL_SCALE
+    return item

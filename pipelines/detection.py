@@ -1,0 +1,103 @@
+"""The RSNA Pneumonia Detection Challenge's own score: boxes from a mask, mean average precision, the submission.
+
+The score is as the challenge defines it: https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/overview/evaluation
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from .files import atomic_write
+
+IOU_THRESHOLDS = tuple(np.round(np.arange(0.4, 0.8, 0.05), 2))  # 0.40, 0.45, ... 0.75
+MIN_AREA = 1e-3  # of the image. The least box of the challenge's 9,555 covers 0.2 %: smaller components are noise.
+
+Box = tuple[float, float, float, float]
+
+
+def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float, Box]]:
+    """The box around each connected component of a predicted mask.
+
+    Args:
+        probability: (x, y), 0 to 1.
+        threshold: a pixel at or above it belongs to the mask. Neighbours share an edge.
+
+    Returns:
+        ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
+        the component. Components smaller than MIN_AREA of the image are dropped.
+    """
+    components, count = ndimage.label(probability >= threshold)
+    found = []
+    for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
+        inside = components[place] == number
+        if inside.sum() >= MIN_AREA * probability.size:
+            columns, rows = place
+            box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+            found.append((float(probability[place][inside].mean()), tuple(float(v) for v in box)))
+    return sorted(found, key=lambda item: -item[0])
+
+
+def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes ``[x, y, width, height]``."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / (a[2] * a[3] + b[2] * b[3] - width * height)
+
+
+def image_average_precision(found: Sequence[tuple[float, Box]], truth: Sequence[Sequence[float]]) -> float | None:
+    """The challenge's score of one image: TP / (TP + FP + FN), averaged over the IoU thresholds.
+
+    A prediction hits if its IoU with a true box not yet hit is greater than the threshold; the more confident
+    prediction chooses first, and takes the true box that it overlaps most.
+
+    Returns:
+        0 to 1, or None where neither a box nor a prediction exists: the challenge leaves such images out.
+    """
+    if not found and not truth:
+        return None
+    precisions = []
+    for threshold in IOU_THRESHOLDS:
+        free = list(range(len(truth)))
+        hits = 0
+        for _, box in sorted(found, key=lambda item: -item[0]):
+            overlaps = [box_iou(box, truth[index]) for index in free]
+            if overlaps and max(overlaps) > threshold:
+                free.pop(int(np.argmax(overlaps)))
+                hits += 1
+        precisions.append(hits / (len(found) + len(truth) - hits))
+    return float(np.mean(precisions))
+
+
+def mean_average_precision(
+    found: Sequence[Sequence[tuple[float, Box]]], truth: Sequence[Sequence[Sequence[float]]]
+) -> float:
+    """The challenge's score of a set of images: the mean over those that have a box or a prediction.
+
+    Returns:
+        0 to 1; not a number if no image has either.
+    """
+    scores = [image_average_precision(f, t) for f, t in zip(found, truth, strict=True)]
+    scores = [score for score in scores if score is not None]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def write_submission(found: dict[str, Sequence[tuple[float, Box]]], path: os.PathLike | str) -> None:
+    """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
+
+    Args:
+        found: for each ``patientId`` its boxes; an image without boxes gets an empty string.
+        path: the file to write.
+    """
+    rows = [
+        (image_id, " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes))
+        for image_id, boxes in found.items()
+    ]
+    with atomic_write(path) as file:
+        pd.DataFrame(rows, columns=["patientId", "PredictionString"]).to_csv(file, index=False)

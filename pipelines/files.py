@@ -1,0 +1,53 @@
+"""Writing files so that a kill at any moment leaves the old one or the new one, never half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from transforms import DataError
+
+
+@contextmanager
+def atomic_path(path: os.PathLike | str) -> Iterator[Path]:
+    """A temporary path beside ``path``, of the same suffix, that takes its place if the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # mkstemp lets nobody else read
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: os.PathLike | str) -> Iterator[IO[str]]:
+    """A text file that takes the place of ``path`` if the block ends well."""
+    with atomic_path(path) as scratch, open(scratch, "w", newline="") as file:
+        yield file
+
+
+def check_writable(folders: Sequence[os.PathLike | str]) -> None:
+    """Make folders where missing and write a file into each, before hours are spent.
+
+    Raises:
+        DataError: with the folder that cannot be written to.
+    """
+    for folder in folders:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise DataError(
+                f"{folder}: cannot be written to ({error.strerror}). Give another folder, or correct its permissions."
+            ) from error

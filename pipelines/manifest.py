@@ -1,0 +1,139 @@
+"""The manifest: which files, which patient, which split, what is the truth. Reading, checking, writing, splitting.
+
+Its fields are in data_manifests/manifest.schema.json. Knows no data set by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+
+from transforms import DataError
+
+from .files import atomic_write
+
+SPLITS = ("training", "validation", "test")
+
+
+def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
+    """Read a manifest and check it.
+
+    Raises:
+        DataError: if it is missing, is not JSON, breaks the schema, or has a patient in two splits.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such manifest. Make one with: python -m pipelines manifest rsna DIR --out FILE, and give it "
+            "with --manifest FILE."
+        )
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error}). Make it anew with: python -m pipelines manifest.") from error
+    schema = json.loads((files("data_manifests") / "manifest.schema.json").read_text())
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(manifest))
+    if error is not None:
+        raise DataError(
+            f"{path}: is not a manifest of version 1: at {error.json_path}: {error.message[:200]}. Correct it as "
+            "data_manifests/README.md says, or make it anew with: python -m pipelines manifest."
+        )
+    _check_patients(manifest, path)
+    return manifest
+
+
+def _check_patients(manifest: dict[str, Any], path: Path) -> None:
+    split_of: dict[str, str] = {}
+    for split in SPLITS:
+        for number, entry in enumerate(manifest[split]):
+            first = split_of.setdefault(entry["patient_id"], split)
+            if first != split:
+                raise DataError(
+                    f"{path}: the patient of {split}[{number}] is in {first} too. A patient belongs to one split: move "
+                    "all of the patient's entries into one."
+                )
+
+
+def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
+    """Write a manifest, atomically, one entry a line."""
+    entries = {split: manifest[split] for split in SPLITS}
+    head = json.dumps({k: v for k, v in manifest.items() if k not in SPLITS}, indent=2)
+    lists = ",\n".join(
+        f'  "{split}": [\n' + ",\n".join(f"    {json.dumps(entry)}" for entry in entries[split]) + "\n  ]"
+        for split in SPLITS
+    )
+    with atomic_write(path) as file:
+        file.write(f"{head[:-2]},\n{lists}\n}}\n")
+
+
+def datalist(manifest: os.PathLike | str, dataset_dir: os.PathLike | str, split: str) -> list[dict[str, Any]]:
+    """One split of a manifest as MONAI's data list.
+
+    Returns:
+        entries of ``image`` (a whole path) and the truth, ``boxes`` or ``label`` (a whole path).
+
+    Raises:
+        DataError: as :func:`read_manifest`; if the split is empty; or if files are missing, with the first of them.
+    """
+    entries = read_manifest(manifest)[split]
+    if not entries:
+        raise DataError(f"{manifest}: its {split} list is empty. Make it with more patients or another split.")
+    root = Path(dataset_dir)
+    found = [
+        {key: str(root / entry[key]) if key != "boxes" else entry[key] for key in ("image", "label", "boxes") if key in entry}
+        for entry in entries
+    ]
+    missing = [entry[key] for entry in found for key in ("image", "label") if key in entry and not os.path.isfile(entry[key])]
+    if missing:
+        raise DataError(
+            f"{missing[0]}: no such file ({len(missing)} of the {split} files of {manifest} are missing). Give the "
+            "folder that the manifest was made of with --dataset_dir, or make the manifest anew."
+        )
+    return found
+
+
+def split_patients(
+    patients: Sequence[str], strata: Sequence[str], fractions: Sequence[float], seed: int
+) -> dict[str, str]:
+    """Divide patients over training, validation and test, each stratum alike.
+
+    Args:
+        patients: the patient of each image; a patient may come several times.
+        strata: the stratum of each image; a patient's is the rarest of its images'.
+        fractions: of training, validation and test; they must add up to 1.
+        seed: the same seed gives the same split.
+
+    Returns:
+        the split of each patient.
+
+    Raises:
+        ValueError: if the fractions are not three that add up to 1.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
+    frequency = Counter(strata)
+    stratum_of: dict[str, str] = {}
+    for patient, stratum in zip(patients, strata):
+        stratum_of[patient] = min(stratum_of.get(patient, stratum), stratum, key=lambda s: (frequency[s], s))
+    rng = np.random.default_rng(seed)
+    split_of: dict[str, str] = {}
+    for stratum in sorted(frequency):
+        members = rng.permutation(sorted(p for p, s in stratum_of.items() if s == stratum))
+        bounds = np.round(np.cumsum(fractions) * len(members)).astype(int)
+        for split, part in zip(SPLITS, np.split(members, bounds[:2])):
+            split_of.update({str(patient): split for patient in part})
+    return split_of
+
+
+def pseudonym(identity: str, salt: str) -> str:
+    """A salted hash in the place of a patient's identity; without the salt it cannot be searched for."""
+    return hashlib.sha256(f"{salt}:{identity}".encode()).hexdigest()[:16]

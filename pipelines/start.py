@@ -1,0 +1,30 @@
+"""What every run checks before it computes anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from transforms import DataError, show_errors_plainly
+
+from .files import check_writable
+
+
+def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str]) -> None:
+    """Check the bundle's root and the folders to be written to; from here on, errors for the user are shown plainly.
+
+    Args:
+        bundle_root: the bundle's folder.
+        folders: they are made where missing.
+
+    Raises:
+        DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to.
+    """
+    show_errors_plainly()
+    if not (Path(bundle_root) / "configs" / "metadata.json").is_file():
+        raise DataError(
+            f"{Path(bundle_root).absolute()}: is no bundle. Run the command in the folder that holds bundles/, or give "
+            "the bundle's folder with --bundle_root."
+        )
+    check_writable(folders)

@@ -1,0 +1,148 @@
+"""Keeps a training's state on disk, so that a kill at any moment loses at most one epoch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+
+from networks import check_fits, read_checkpoint
+from transforms import DataError
+
+from .files import atomic_path, atomic_write
+
+logger = logging.getLogger(__name__)
+
+BEST, LAST, ABOUT = "model.pt", "last.pt", "model.json"
+# How far a schedule has come. Its plan (length, bounds) comes from the configuration.
+SCHEDULE_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
+
+
+class TrainingState:
+    """Handler of a trainer: best and last checkpoint, resuming, and randomness that a resume does not change.
+
+    After each epoch it writes, each by way of a temporary file, ``model.pt`` if the validation was the best so far (a
+    plain state dict), ``model.json`` (what that model is), and ``last.pt`` (all that a resume needs). A new training
+    does not overwrite an old one at once: its files are set aside as ``model.previous.pt`` and so on.
+
+    Every random state is set anew from ``seed`` and the epoch when an epoch starts. So N epochs are, bit for bit,
+    k epochs and a resume, whatever drew random numbers in between.
+
+    It must be the last of the trainer's handlers, since it saves what the others have done to the epoch.
+
+    Args:
+        folder: where the files go.
+        network: its state dict is the model.
+        optimizer: as the trainer's.
+        evaluator: whose key metric chooses the best model.
+        lr_scheduler: the schedule, or None.
+        resume: go on from ``last.pt``.
+        patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
+            best model, which a resume knows, where MONAI's EarlyStopHandler would begin to count anew.
+        seed: of all randomness.
+        trained_on: the manifest trained on; its name goes into ``model.json``.
+
+    Raises:
+        DataError: on start, if ``resume`` is set and there is nothing to resume.
+        networks.WeightsError: on start, if ``last.pt`` is damaged or of another network.
+    """
+
+    def __init__(
+        self,
+        folder: os.PathLike | str,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        evaluator: Engine,
+        lr_scheduler: Any = None,
+        resume: bool = False,
+        patience: int | None = None,
+        seed: int = 0,
+        trained_on: os.PathLike | str | None = None,
+    ):
+        self.folder = Path(folder)
+        self.network = network
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.lr_scheduler = lr_scheduler
+        self.resume = resume
+        self.patience = patience
+        self.seed = seed
+        self.trained_on = trained_on
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+
+    def started(self, engine: Engine) -> None:
+        if self.resume:
+            self._load(engine)
+            return
+        for name in (BEST, LAST, ABOUT):
+            path = self.folder / name
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.stem}.previous{path.suffix}"))
+                logger.info("set aside the last training's %s as %s.previous%s", name, path.stem, path.suffix)
+
+    def epoch_started(self, engine: Engine) -> None:
+        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        set_rnd(engine.state.dataloader.dataset, seed)
+
+    def epoch_completed(self, engine: Engine) -> None:
+        best = self.evaluator.state
+        if best.best_metric_epoch == engine.state.epoch:
+            with atomic_path(self.folder / BEST) as scratch:
+                torch.save(self.network.state_dict(), scratch)
+            about = {"epoch": engine.state.epoch, best.key_metric_name: float(best.best_metric)}
+            if self.trained_on is not None:
+                about = {"trained_on": json.loads(Path(self.trained_on).read_text())["name"], **about}
+            with atomic_write(self.folder / ABOUT) as file:
+                json.dump(about, file, indent=2)
+        state = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_metric": float(best.best_metric),
+            "best_metric_epoch": best.best_metric_epoch,
+        }
+        if self.lr_scheduler is not None:
+            schedule = self.lr_scheduler.state_dict()
+            state["lr_scheduler"] = {name: schedule[name] for name in SCHEDULE_PROGRESS if name in schedule}
+        if engine.scaler is not None:
+            state["scaler"] = engine.scaler.state_dict()
+        with atomic_path(self.folder / LAST) as scratch:
+            torch.save(state, scratch)
+        if self.patience is not None and engine.state.epoch - best.best_metric_epoch >= self.patience:
+            logger.info("no better model for %d epochs: stopping", self.patience)
+            engine.terminate()
+
+    def _load(self, engine: Engine) -> None:
+        path = self.folder / LAST
+        if not path.is_file():
+            raise DataError(f"{path}: nothing to resume from. Leave out --resume to start a new training.")
+        state = read_checkpoint(path)
+        check_fits(self.network, state["network"], path)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.lr_scheduler is not None:
+            self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        if engine.scaler is not None:
+            engine.scaler.load_state_dict(state["scaler"])
+        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        self.evaluator.state.best_metric = state["best_metric"]
+        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        logger.info("resumed after epoch %d of %d", state["epoch"], engine.state.max_epochs)
+        if state["epoch"] >= engine.state.max_epochs:
+            logger.warning("nothing is left to train: give more than %d epochs with --epochs", state["epoch"])

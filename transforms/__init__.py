@@ -1,0 +1,20 @@
+"""From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
+
+from .boxes import BoxesToMaskd, boxes_to_mask
+from .errors import DataError, plain_error, show_errors_plainly
+from .find_radiographs import find_radiographs
+from .outputs import OutputLayout, SaveOverlayd, overlay
+from .radiograph_reader import RadiographReader
+
+__all__ = [
+    "BoxesToMaskd",
+    "DataError",
+    "OutputLayout",
+    "RadiographReader",
+    "SaveOverlayd",
+    "boxes_to_mask",
+    "find_radiographs",
+    "overlay",
+    "plain_error",
+    "show_errors_plainly",
+]

@@ -1,0 +1,32 @@
+"""The error that tells a user what is wrong with their data, and how such errors are shown."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+
+class DataError(ValueError):
+    """Something a user gave cannot be used. The message names the file or field, and the mend."""
+
+    plain = True  # the message says it all: see show_errors_plainly
+
+
+def plain_error(error: BaseException | None) -> BaseException | None:
+    """The error meant for a user that an error came from, if any: MONAI wraps what its components raise."""
+    while error is not None and not getattr(error, "plain", False):
+        error = error.__cause__
+    return error
+
+
+def show_errors_plainly() -> None:
+    """Let a program end with one message, and without a traceback, where the error is meant for its user."""
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        plain = plain_error(error)
+        if plain is None:
+            sys.__excepthook__(kind, error, traceback)
+        else:
+            print(f"error: {plain}", file=sys.stderr)
+
+    sys.excepthook = hook

@@ -1,0 +1,94 @@
+"""What inference leaves on disk beside the masks that MONAI saves: names, and overlays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.data import FolderLayoutBase, ImageReader
+from monai.transforms import LoadImage, MapTransform
+from PIL import Image
+from scipy.ndimage import binary_erosion
+
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+COLOUR = np.array([255, 127, 14], np.float32)
+
+
+class OutputLayout(FolderLayoutBase):
+    """Names outputs after their inputs: ``SUB/NAME.dcm`` becomes ``OUTPUT/SUB/NAME_POSTFIX.png``.
+
+    MONAI's own layout takes what follows the last point for an extension, so that of files named by a UID without
+    extension, as archives export them, several would get one name.
+
+    Args:
+        output_dir: where outputs go.
+        input_dir: the folder whose structure is kept.
+        postfix: follows the input's name.
+        suffix: of the output file.
+    """
+
+    def __init__(self, output_dir: os.PathLike | str, input_dir: os.PathLike | str, postfix: str, suffix: str = ".png"):
+        self.output_dir = Path(output_dir)
+        self.input_dir = Path(input_dir)
+        self.postfix = postfix
+        self.suffix = suffix
+
+    def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:
+        path = Path(subject).resolve()
+        name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+        root = self.input_dir.resolve()
+        folder = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
+        out = self.output_dir / folder / f"{name}_{self.postfix}{self.suffix}"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return str(out)
+
+
+class SaveOverlayd(MapTransform):
+    """Writes each mask laid over its image as a PNG in the image's own grid: a tint inside, a line at the edge.
+
+    Args:
+        keys: masks of shape (1, x, y), 0 or 1, MetaTensors that know the file of their image.
+        layout: gives the name of each picture.
+        reader: reads the image, as for inference.
+    """
+
+    def __init__(self, keys: KeysCollection, layout: OutputLayout, reader: ImageReader):
+        super().__init__(keys)
+        self.layout = layout
+        self.load: Callable = LoadImage(reader=reader, image_only=True)
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            path = data[key].meta["filename_or_obj"]
+            picture = overlay(np.asarray(self.load(path)).T, np.asarray(data[key][0].cpu()).T > 0)
+            _save_png(picture, Path(self.layout.filename(subject=path)))
+        return data
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lay a mask over an image.
+
+    Args:
+        image: (rows, columns), 0 black to 1 white.
+        mask: boolean, of the same shape.
+
+    Returns:
+        uint8 of shape (rows, columns, 3).
+    """
+    picture = np.repeat(image[..., None] * 255, 3, axis=2)
+    edge = mask & ~binary_erosion(mask, iterations=max(1, round(max(mask.shape) / 400)), border_value=1)
+    picture[mask] = 0.75 * picture[mask] + 0.25 * COLOUR
+    picture[edge] = COLOUR
+    return np.clip(picture, 0, 255).round().astype(np.uint8)
+
+
+def _save_png(picture: np.ndarray, path: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".png", delete=False) as file:
+        Image.fromarray(picture).save(file, format="png")
+    os.chmod(file.name, 0o644)  # a temporary file can be read by nobody else
+    os.replace(file.name, path)

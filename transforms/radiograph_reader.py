@@ -1,0 +1,232 @@
+"""Reads one radiograph. The one place that owns what a radiograph's pixels mean.
+
+Knows DICOM and MONAI's reader interface; knows no data set, and nothing of training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydicom
+from monai.data.image_reader import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from .errors import DataError
+
+try:
+    from pydicom.pixels import apply_modality_lut, apply_voi
+except ImportError:  # pydicom 2, which MONAI Label pins
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi
+
+# In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
+SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+
+
+class RadiographReader(ImageReader):
+    """Reads a single-frame, single-channel DICOM radiograph for ``monai.transforms.LoadImaged``.
+
+    The array is float32 of shape (x, y): columns first, x to the right and y downwards, as MONAI's readers give it.
+    Its values are those meant for display, 0 black (air) to 1 white: stored values go through the modality LUT or
+    rescale (PS3.3 C.11.1), the first VOI LUT, else the first window (C.11.2), and MONOCHROME1 is inverted
+    (C.7.6.3.1.2). Where the file has neither VOI LUT nor window, the range that its bits can hold becomes 0 to 1.
+    Pixel padding (C.7.5.1.1.2) becomes 0.
+
+    The affine maps the index (x, y) to millimetres in the plane of the image. A radiograph has no position in the
+    patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as ITK has it,
+    written as RAS because MONAI's affines are RAS.
+
+    Args:
+        unknown_spacing: what to do with a file that has no usable pixel spacing: ``"refuse"`` raises; ``"pixels"``
+            goes on with a spacing of 1, so that lengths are pixels and the metadata's ``spacing_known`` is False.
+
+    Raises:
+        DataError: from ``get_data``, if the file is missing, is not DICOM, is cut short, is in colour, has several
+            frames, cannot be decoded, or has no spacing.
+    """
+
+    def __init__(self, unknown_spacing: Literal["refuse", "pixels"] = "refuse"):
+        super().__init__()
+        if unknown_spacing not in ("refuse", "pixels"):
+            raise ValueError(f"unknown_spacing is {unknown_spacing!r}; it must be 'refuse' or 'pixels'.")
+        self.unknown_spacing = unknown_spacing
+
+    def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
+        return True  # DICOM files often have no extension; the content decides
+
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> Path:
+        # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
+        # through. So the file is opened there.
+        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+        if len(paths) != 1:
+            raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
+        return Path(paths[0])
+
+    def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
+        dataset = read_dicom(img)
+        spacing = pixel_spacing(dataset)
+        if spacing is None and self.unknown_spacing == "refuse":
+            raise DataError(
+                f"{img}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
+                "PixelSpacing (0028,0030) to the file, or read it in pixels with "
+                "RadiographReader(unknown_spacing='pixels')."
+            )
+        values = display_values(dataset, img)
+        spacing_x, spacing_y = spacing or (1.0, 1.0)
+        affine = np.diag([-spacing_x, -spacing_y, 1.0, 1.0])
+        return np.ascontiguousarray(values.T), {
+            MetaKeys.AFFINE: affine,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            MetaKeys.SPACE: SpaceKeys.RAS.value,
+            MetaKeys.SPATIAL_SHAPE: np.asarray(values.T.shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            "spacing_known": spacing is not None,
+        }
+
+
+def read_dicom(path: Path) -> Dataset:
+    """Read a whole DICOM file, its pixels still encoded, and check that it can be a radiograph.
+
+    Raises:
+        DataError: if it is missing, not DICOM, cut short, in colour or of several frames.
+    """
+    try:
+        dataset = pydicom.dcmread(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except InvalidDicomError as error:
+        raise DataError(f"{path}: not a DICOM file: {_first_bytes(path)}. Remove it, or export it again.") from error
+    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+        raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
+    _check_is_radiograph(dataset, path)
+    return dataset
+
+
+def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """The distance between pixel centres in millimetres along (x, y), or None where the file does not say.
+
+    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3.
+    """
+    for tag in SPACING_TAGS:
+        value = dataset.get(tag)
+        if value is not None and not isinstance(value, str) and len(value) == 2 and all(float(v) > 0 for v in value):
+            return float(value[1]), float(value[0])
+    return None
+
+
+def display_values(dataset: Dataset, path: Path) -> np.ndarray:
+    """Decode a radiograph into the values meant for display.
+
+    Returns:
+        float32 of shape (rows, columns), 0 black to 1 white.
+
+    Raises:
+        DataError: if no decoder is installed, the data are damaged, or the window is empty.
+    """
+    stored = _decode(dataset, path)
+    modality = apply_modality_lut(stored, dataset)
+    if "VOILUTSequence" in dataset:
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        shown = apply_voi(modality.astype(np.int32), dataset) / (2.0**bits - 1)
+    elif _first(dataset, "WindowWidth") is not None and _first(dataset, "WindowCenter") is not None:
+        shown = _window(modality.astype(np.float32), dataset, path)
+    else:
+        low, high = _modality_range(dataset)
+        shown = (modality - low) / (high - low)
+    shown = np.clip(shown, 0, 1).astype(np.float32)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        shown = 1 - shown
+    shown[_is_padding(stored, dataset)] = 0
+    return shown
+
+
+def _window(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """The VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3, onto 0 to 1."""
+    center, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
+    function = dataset.get("VOILUTFunction", "LINEAR")
+    if not width > (1 if function == "LINEAR" else 0):
+        raise DataError(f"{path}: WindowWidth (0028,1051) is {width:g}, too narrow to show anything. Correct the tag.")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return (values - center) / width + 0.5
+    return (values - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _modality_range(dataset: Dataset) -> tuple[float, float]:
+    """The least and the greatest value that the bits of the file can hold, after the modality LUT."""
+    if "ModalityLUTSequence" in dataset:
+        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+    bounds = np.array([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1] if signed else [0.0, 2.0**bits - 1])
+    bounds = bounds * float(dataset.get("RescaleSlope") or 1) + float(dataset.get("RescaleIntercept") or 0)
+    return float(bounds.min()), float(bounds.max())
+
+
+def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    limit = dataset.get("PixelPaddingRangeLimit", value)
+    return (stored >= min(value, limit)) & (stored <= max(value, limit))
+
+
+def _first(dataset: Dataset, tag: str) -> float | None:
+    """The first of a tag's values (a window can be given several times: the first is the preferred one)."""
+    value = dataset.get(tag)
+    if value is None or value == "":
+        return None
+    return float(value if np.isscalar(value) or isinstance(value, (int, float)) else value[0])
+
+
+def _decode(dataset: Dataset, path: Path) -> np.ndarray:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        return dataset.pixel_array
+    except Exception as error:  # the decoders raise what they like
+        if "missing" in str(error) and "dependenc" in str(error):
+            raise DataError(
+                f"{path}: no decoder is installed for its transfer syntax, {syntax.name} ({syntax}). "
+                "Install the decoders: pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
+            ) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"{path}: its pixel data ({syntax.name}) cannot be decoded: {reason} The file may be damaged: copy it "
+            "again, or export it uncompressed."
+        ) from error
+
+
+def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
+    # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
+    if "PixelData" not in dataset:
+        raise DataError(
+            f"{path}: has no PixelData (7FE0,0010): it was cut short, or it is no image. Copy it again, or leave it out."
+        )
+    missing = [tag for tag in REQUIRED_TAGS if dataset.get(tag) is None]
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise DataError(f"{path}: has {frames} frames (0028,0008), a radiograph has one. Leave it out.")
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise DataError(
+            f"{path}: is in colour (PhotometricInterpretation (0028,0004) is {dataset.PhotometricInterpretation}), "
+            "a radiograph is MONOCHROME1 or MONOCHROME2. Leave it out, or export it in grey."
+        )
+    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < expected:
+        raise DataError(
+            f"{path}: was cut short: {len(dataset.PixelData)} of {expected} bytes of pixel data. Copy it again."
+        )
+
+
+def _first_bytes(path: Path) -> str:
+    with open(path, "rb") as file:
+        start = file.read(16)
+    return f"it begins with {start!r}" if start else "it is empty"
