@@ -8,12 +8,14 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from monai.data import PersistentDataset
+from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -104,6 +106,8 @@ def _key(item: dict[str, Any], transform_hash: str) -> str:
 
 
 def _compress(item: dict[str, Any]) -> dict[str, Any]:
+    """Floating point to 16 bits, and metadata to plain values, so that torch loads all of it without running code."""
+    compressed = {}
     for key, value in item.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
@@ -111,12 +115,32 @@ def _compress(item: dict[str, Any]) -> dict[str, Any]:
                     f"{key} runs from {value.min():g} to {value.max():g}; only 0 to 1 can be cached in 16 bits. Scale "
                     "it among the deterministic transforms."
                 )
-            item[key] = (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
-    return item
+            value = (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
+        if isinstance(value, MetaTensor):
+            tensor = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
+            value = {"tensor": tensor, "meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
+        compressed[key] = value
+    return compressed
 
 
 def _expand(item: dict[str, Any]) -> dict[str, Any]:
+    expanded = {}
     for key, value in item.items():
+        if isinstance(value, dict) and "operations" in value:
+            value = MetaTensor(value["tensor"], meta=value["meta"], applied_operations=value["operations"])
         if isinstance(value, torch.Tensor) and value.dtype == torch.uint16:
-            item[key] = value.to(torch.float32) / FULL_SCALE
-    return item
+            value = value.to(torch.float32) / FULL_SCALE
+        expanded[key] = value
+    return expanded
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(v) for v in value)
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.value if isinstance(value, Enum) else value

@@ -10,7 +10,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from transforms import DataError
 
 from .files import atomic_write
 
+SCHEMA = Path(__file__).resolve().parents[1] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines
 SPLITS = ("training", "validation", "test")
 
 
@@ -40,7 +40,7 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}). Make it anew with: python -m pipelines manifest.") from error
-    schema = json.loads((files("data_manifests") / "manifest.schema.json").read_text())
+    schema = json.loads(SCHEMA.read_text())
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(manifest))
     if error is not None:
         raise DataError(

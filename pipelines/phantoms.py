@@ -11,10 +11,12 @@ import os
 import shutil
 import tempfile
 import uuid
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 from PIL import Image, ImageDraw
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -27,6 +29,7 @@ from .rsna import CLASSES, build_rsna_manifest
 logger = logging.getLogger(__name__)
 
 SPACING_MM = 0.7
+IN_FILE_FORMAT = {"enforce_file_format": True} if pydicom.__version_info__[0] >= "3" else {"write_like_original": False}
 NORMAL, NOT_NORMAL, OPACITY = CLASSES
 
 
@@ -65,19 +68,25 @@ def _draw_cohort(folder: Path, patients: int, size: int, seed: int) -> None:
     images = folder / "stage_2_train_images"
     images.mkdir(parents=True)
     labels, classes = [], []
-    for number in tqdm(range(patients), desc="drawing phantoms", unit="file", disable=None):
-        rng = np.random.default_rng([seed, number])
-        kind = rng.choice([OPACITY, NORMAL, NOT_NORMAL], p=[0.4, 0.3, 0.3])
-        pixels, boxes = draw_radiograph(rng, (size, size), kind)
-        patient = str(uuid.UUID(bytes=rng.bytes(16), version=4))
-        write_dicom(images / f"{patient}.dcm", pixels, patient, rng)
-        labels += [(patient, *box, 1) for box in boxes] or [(patient, None, None, None, None, 0)]
-        classes += [(patient, kind)] * max(1, len(boxes))
+    with ProcessPoolExecutor() as pool:
+        drawn = pool.map(_draw_patient, [images] * patients, [size] * patients, [seed] * patients, range(patients))
+        for patient, kind, boxes in tqdm(drawn, total=patients, desc="drawing phantoms", unit="file", disable=None):
+            labels += [(patient, *box, 1) for box in boxes] or [(patient, None, None, None, None, 0)]
+            classes += [(patient, kind)] * max(1, len(boxes))
     columns = ["patientId", "x", "y", "width", "height", "Target"]
     pd.DataFrame(labels, columns=columns).to_csv(folder / "stage_2_train_labels.csv", index=False)
     pd.DataFrame(classes, columns=["patientId", "class"]).to_csv(
         folder / "stage_2_detailed_class_info.csv", index=False
     )
+
+
+def _draw_patient(images: Path, size: int, seed: int, number: int) -> tuple[str, str, list]:
+    rng = np.random.default_rng([seed, number])
+    kind = str(rng.choice([OPACITY, NORMAL, NOT_NORMAL], p=[0.4, 0.3, 0.3]))
+    pixels, boxes = draw_radiograph(rng, (size, size), kind)
+    patient = str(uuid.UUID(bytes=rng.bytes(16), version=4))
+    write_dicom(images / f"{patient}.dcm", pixels, patient, rng)
+    return patient, kind, boxes
 
 
 def draw_radiograph(
@@ -94,7 +103,7 @@ def draw_radiograph(
         uint8 pixels of ``shape``, 0 black, and the boxes ``(x, y, width, height)`` in pixels.
     """
     rows, columns = shape
-    y, x = np.mgrid[0:rows, 0:columns]
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     x = (x + 0.5) / columns * 2 - 1 + rng.uniform(-0.06, 0.06)  # -1 to 1 from the image's left to its right
     y = (y + 0.5) / rows * 2 - 1 + rng.uniform(-0.06, 0.06)
     width, height = rng.uniform(0.88, 1.05), rng.uniform(0.9, 1.05)
@@ -110,7 +119,7 @@ def draw_radiograph(
     size = rng.uniform(1.15, 1.4) if kind == NOT_NORMAL and rng.random() < 0.5 else rng.uniform(0.85, 1.0)
     heart = _soft(1 - ((x - 0.14) / (0.3 * size)) ** 2 - ((y - 0.28) / (0.36 * size)) ** 2, 0.25)
     thickness += 0.4 * heart * np.clip(lung + 0.25, 0, 1)
-    vessels = gaussian_filter(rng.standard_normal(shape), rows / 90) * rows / 90 * 3.5
+    vessels = gaussian_filter(rng.standard_normal(shape, np.float32), rows / 90) * rows / 90 * 3.5
     thickness += 0.028 * vessels * lung
     boxes = []
     if kind == OPACITY:
@@ -160,8 +169,8 @@ def _opacity(lung: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tu
     inside = np.argwhere(lung > 0.9)
     centre_y, centre_x = inside[rng.integers(len(inside))]
     radius_x, radius_y = rng.uniform(0.09, 0.17) * columns, rng.uniform(0.1, 0.22) * rows
-    y, x = np.mgrid[0:rows, 0:columns]
-    wobble = gaussian_filter(rng.standard_normal(lung.shape), rows / 28) * rows / 28 * 2
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    wobble = gaussian_filter(rng.standard_normal(lung.shape, np.float32), rows / 28) * rows / 28 * 2
     distance = ((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2
     shape = _soft(1 - distance + 0.3 * wobble, rng.uniform(0.4, 0.7)) * lung
     ys, xs = np.nonzero(shape > 0.4)
@@ -190,4 +199,4 @@ def write_dicom(path: Path, pixels: np.ndarray, patient: str, rng: np.random.Gen
     Image.fromarray(pixels).save(stream, format="JPEG", quality=90)
     dataset.PixelData = encapsulate([stream.getvalue()])
     dataset["PixelData"].is_undefined_length = True
-    dataset.save_as(path, False)  # False: in DICOM's file format; the argument's name differs between pydicom 2 and 3
+    dataset.save_as(path, **IN_FILE_FORMAT)

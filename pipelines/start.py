@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from transforms import DataError, show_errors_plainly
+from transforms import DataError, prepare_console
 
 from .files import check_writable
 
@@ -21,7 +21,7 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str]) 
     Raises:
         DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to.
     """
-    show_errors_plainly()
+    prepare_console()
     if not (Path(bundle_root) / "configs" / "metadata.json").is_file():
         raise DataError(
             f"{Path(bundle_root).absolute()}: is no bundle. Run the command in the folder that holds bundles/, or give "

@@ -1,7 +1,7 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
 from .boxes import BoxesToMaskd, boxes_to_mask
-from .errors import DataError, plain_error, show_errors_plainly
+from .errors import DataError, plain_error, prepare_console
 from .find_radiographs import find_radiographs
 from .outputs import OutputLayout, SaveOverlayd, overlay
 from .radiograph_reader import RadiographReader
@@ -16,5 +16,5 @@ __all__ = [
     "find_radiographs",
     "overlay",
     "plain_error",
-    "show_errors_plainly",
+    "prepare_console",
 ]

@@ -1,8 +1,9 @@
-"""The error that tells a user what is wrong with their data, and how such errors are shown."""
+"""The error that tells a user what is wrong with their data, and what of errors and notices a program shows."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from types import TracebackType
 
 
@@ -19,8 +20,13 @@ def plain_error(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def show_errors_plainly() -> None:
-    """Let a program end with one message, and without a traceback, where the error is meant for its user."""
+def prepare_console() -> None:
+    """Called by programs, never by libraries: what concerns a user is shown plainly, and what does not is not shown.
+
+    A program ends with one message, and without a traceback, where the error is meant for its user. MONAI's notice
+    that an optional GPU decoder is not installed is left out.
+    """
+    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         plain = plain_error(error)

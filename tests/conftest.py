@@ -1,0 +1,71 @@
+"""What several tests need: DICOM files made by hand, a small phantom cohort, and the real images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from pipelines.phantoms import IN_FILE_FORMAT, draw_phantoms
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images; tests that use it are marked ``real``."""
+    folder = os.environ.get("RADBUNDLES_DATA")
+    if not folder:
+        pytest.skip("RADBUNDLES_DATA does not name the folder of real images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory) -> Path:
+    """24 phantoms of 96 x 96 pixels with their manifest. Do not write into it."""
+    return Path(draw_phantoms(tmp_path_factory.mktemp("data") / "cohort", patients=24, size=96, seed=3))
+
+
+@pytest.fixture
+def write_dicom(tmp_path):
+    """Writes ``pixels`` of shape (rows, columns) as a radiograph, with tags changed (None: left out) as told."""
+
+    def write(pixels, name="image.dcm", syntax=ExplicitVRLittleEndian, encoded=None, bits=None, **tags) -> Path:
+        pixels = np.asarray(pixels)
+        dataset = FileDataset(
+            name, {}, b"\0" * 128, FileMetaDataset(), is_implicit_VR=False, is_little_endian=syntax.is_little_endian
+        )
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.Modality, dataset.PatientName, dataset.PatientID = "CR", "Doe^Jane", "ID-4711"
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+        dataset.BitsAllocated = pixels.dtype.itemsize * 8
+        dataset.BitsStored = bits or dataset.BitsAllocated
+        dataset.HighBit = dataset.BitsStored - 1
+        dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+        dataset.PixelSpacing = [0.4, 0.2]
+        if encoded is None:
+            order = "<" if syntax.is_little_endian else ">"
+            dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+            dataset["PixelData"].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
+        else:
+            dataset.PixelData = pydicom.encaps.encapsulate([encoded])
+            dataset["PixelData"].is_undefined_length = True
+        for tag, value in tags.items():
+            if value is None:
+                delattr(dataset, tag)
+            else:
+                setattr(dataset, tag, value)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(path, **IN_FILE_FORMAT)
+        return path
+
+    return write
