@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor, PersistentDataset
+from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
 from monai.data.utils import pickle_hashing
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -27,13 +27,14 @@ from .files import atomic_path
 logger = logging.getLogger(__name__)
 
 FULL_SCALE = 65535  # of 16 bits
+MEMORY_BYTES = 2 * 2**30  # of compressed items that a process keeps; the rest is read from disk each time
 
 
 class CachedDataset(PersistentDataset):
     """MONAI's PersistentDataset, filled before training starts and keeping images in 16 bits.
 
-    The transforms up to the first random one run once per item; their result lies on disk, where the operating system
-    keeps in memory what fits. Filling it first means that a damaged file is found before the first epoch, and all
+    The transforms up to the first random one run once per item; their result lies on disk, and in memory up to
+    MEMORY_BYTES. Filling it first means that a damaged file is found before the first epoch, and all
     damaged files in one go. A file that changed (size or time), other boxes, other transforms, another setting of one
     or another version of this project or MONAI is another key: nothing stale is ever read.
 
@@ -42,18 +43,46 @@ class CachedDataset(PersistentDataset):
         transform: the deterministic transforms, then the random ones. What is floating point after the deterministic
             ones must lie in 0 to 1: it is kept in 16 bits, with an error of at most 1 / 131070.
         cache_dir: where results are kept, shared by all splits and runs.
+        track_meta: whether items carry the metadata that transforms are inverted by. Training needs none, and without
+            it loading and the random transforms take half the time.
 
     Raises:
         DataError: if items cannot be read; it lists the first ten and what is wrong with each.
     """
 
-    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, cache_dir: os.PathLike | str):
-        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing, track_meta=True)
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable,
+        cache_dir: os.PathLike | str,
+        track_meta: bool = True,
+    ):
+        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing, track_meta=track_meta)
         self.files = [self.cache_dir / f"{_key(item, self.transform_hash)}.pt" for item in data]
+        self.memory: dict[int, dict[str, Any]] = {}
+        self.memory_left = MEMORY_BYTES
         self._fill()
 
     def _transform(self, index: int) -> Any:
-        return self._post_transform(_expand(torch.load(self.files[index], weights_only=True)))
+        item = _expand(self._compressed(index))
+        if self.track_meta:
+            for key, record in torch.load(_meta_file(self.files[index]), weights_only=True).items():
+                item[key] = MetaTensor(item[key], meta=record["meta"], applied_operations=record["operations"])
+        tracked = get_track_meta()
+        set_track_meta(tracked and self.track_meta)
+        try:
+            return self._post_transform(item)
+        finally:
+            set_track_meta(tracked)
+
+    def _compressed(self, index: int) -> dict[str, Any]:
+        if index in self.memory:
+            return self.memory[index]
+        item = torch.load(self.files[index], weights_only=True)
+        if self.memory_left > 0:
+            self.memory[index] = item
+            self.memory_left -= sum(value.nbytes for value in item.values() if isinstance(value, torch.Tensor))
+        return item
 
     def _fill(self) -> None:
         missing = [index for index, file in enumerate(self.files) if not file.is_file()]
@@ -69,9 +98,16 @@ class CachedDataset(PersistentDataset):
 
     def make(self, index: int) -> None:
         """Read, transform and keep one item."""
-        item = _compress(self._pre_transform(deepcopy(self.data[index])))
-        with atomic_path(self.files[index]) as scratch:
-            torch.save(item, scratch)
+        item = self._pre_transform(deepcopy(self.data[index]))
+        records = {
+            key: {"meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
+            for key, value in item.items()
+            if isinstance(value, MetaTensor)
+        }
+        # the tensors come last: where they are, the metadata is too
+        for content, file in ((records, _meta_file(self.files[index])), (_compress(item), self.files[index])):
+            with atomic_path(file) as scratch:
+                torch.save(content, scratch)
 
 
 class _Fill(Dataset):
@@ -105,10 +141,16 @@ def _key(item: dict[str, Any], transform_hash: str) -> str:
     return hashlib.sha256(json.dumps([item, stats, made_by, transform_hash], sort_keys=True).encode()).hexdigest()
 
 
+def _meta_file(file: Path) -> Path:
+    return file.with_suffix(".meta.pt")
+
+
 def _compress(item: dict[str, Any]) -> dict[str, Any]:
-    """Floating point to 16 bits, and metadata to plain values, so that torch loads all of it without running code."""
+    """Plain tensors, those of floating point in 16 bits."""
     compressed = {}
     for key, value in item.items():
+        if isinstance(value, MetaTensor):
+            value = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
                 raise ValueError(
@@ -116,25 +158,19 @@ def _compress(item: dict[str, Any]) -> dict[str, Any]:
                     "it among the deterministic transforms."
                 )
             value = (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
-        if isinstance(value, MetaTensor):
-            tensor = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
-            value = {"tensor": tensor, "meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
         compressed[key] = value
     return compressed
 
 
 def _expand(item: dict[str, Any]) -> dict[str, Any]:
-    expanded = {}
-    for key, value in item.items():
-        if isinstance(value, dict) and "operations" in value:
-            value = MetaTensor(value["tensor"], meta=value["meta"], applied_operations=value["operations"])
-        if isinstance(value, torch.Tensor) and value.dtype == torch.uint16:
-            value = value.to(torch.float32) / FULL_SCALE
-        expanded[key] = value
-    return expanded
+    return {
+        key: value.to(torch.float32) / FULL_SCALE if getattr(value, "dtype", None) == torch.uint16 else value
+        for key, value in item.items()
+    }
 
 
 def _plain(value: Any) -> Any:
+    """Metadata as values that torch loads without running code."""
     if isinstance(value, dict):
         return {_plain(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

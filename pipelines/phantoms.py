@@ -168,14 +168,14 @@ def _opacity(lung: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tu
     rows, columns = lung.shape
     inside = np.argwhere(lung > 0.9)
     centre_y, centre_x = inside[rng.integers(len(inside))]
-    radius_x, radius_y = rng.uniform(0.09, 0.17) * columns, rng.uniform(0.1, 0.22) * rows
+    radius_x, radius_y = rng.uniform(0.11, 0.18) * columns, rng.uniform(0.12, 0.22) * rows
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     wobble = gaussian_filter(rng.standard_normal(lung.shape, np.float32), rows / 28) * rows / 28 * 2
     distance = ((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2
     shape = _soft(1 - distance + 0.3 * wobble, rng.uniform(0.4, 0.7)) * lung
     ys, xs = np.nonzero(shape > 0.4)
     box = (xs.min(), ys.min(), xs.max() + 1 - xs.min(), ys.max() + 1 - ys.min())
-    return shape * rng.uniform(0.26, 0.42), tuple(float(v) for v in box)
+    return shape * rng.uniform(0.32, 0.46), tuple(float(v) for v in box)
 
 
 def write_dicom(path: Path, pixels: np.ndarray, patient: str, rng: np.random.Generator) -> None:

@@ -1,0 +1,119 @@
+"""Networks made ready to run, weights from files, losses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import UNet
+
+from networks import FocalBCEDiceLoss, WeightsError, fast_precision, load_weights, prepare
+
+
+def unet(channels=(4, 8)):
+    torch.manual_seed(0)
+    return UNet(2, 1, 1, channels, (2,) * (len(channels) - 1), norm="BATCH")
+
+
+IMAGE = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_prepared_network_computes_the_same_and_keeps_its_state_dict():
+    plain, ready = unet().eval(), prepare(unet(), "cpu", "float32").eval()
+    assert list(plain.state_dict()) == list(ready.state_dict())
+    torch.testing.assert_close(ready(IMAGE), plain(IMAGE))
+
+
+def test_bfloat16_is_used_inside_and_float32_comes_out():
+    network = prepare(unet(), "cpu", "bfloat16").eval()
+    seen = []
+    convolution = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    convolution.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    result = network(IMAGE)
+    assert seen == [torch.bfloat16] and result.dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+    exact = unet().eval()(IMAGE)
+    assert not torch.equal(result, exact) and (result - exact).abs().max() < 0.05
+
+
+def test_copy_of_a_prepared_network_is_a_network_of_its_own():
+    network = prepare(unet(), "cpu", "float32").eval()
+    twin = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert twin(IMAGE).abs().max() == 0 and network(IMAGE).abs().max() > 0
+
+
+def test_precision_follows_the_processor():
+    can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    hardware = bool(can.get("amx_bf16") or can.get("avx512_bf16"))
+    assert fast_precision("cpu") == (torch.bfloat16 if hardware else torch.float32)
+    assert prepare(unet(), "cpu").autocast_dtype == fast_precision("cpu")
+    with pytest.raises(ValueError, match="'auto' is|precision is 'half'"):
+        prepare(unet(), "cpu", "half")
+
+
+def test_compiled_network_keeps_its_state_dict():
+    network = prepare(unet(), "cpu", "float32", compile=True)
+    assert list(network.state_dict()) == list(unet().state_dict())
+
+
+def test_weights_are_loaded_and_what_they_are_is_told(tmp_path, caplog):
+    source = unet()
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    (tmp_path / "model.json").write_text(json.dumps({"trained_on": "phantoms", "epoch": 3}))
+    target = UNet(2, 1, 1, (4, 8), (2,), norm="BATCH")
+    with caplog.at_level(logging.INFO):
+        load_weights(target, tmp_path / "model.pt")
+    for name, value in source.state_dict().items():
+        torch.testing.assert_close(target.state_dict()[name], value)
+    assert "trained_on phantoms, epoch 3" in caplog.text
+
+
+def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path):
+    torch.save(unet((8, 16)).state_dict(), tmp_path / "other.pt")
+    network = unet()
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(WeightsError, match=r"other\.pt: the weights are those of another network.*network_def"):
+        load_weights(network, tmp_path / "other.pt")
+    for name, value in before.items():
+        torch.testing.assert_close(network.state_dict()[name], value)
+
+
+class Payload:
+    """What a malicious file would hold: an object whose loading runs code."""
+
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (Payload, "ran", True)
+
+
+def test_files_that_hold_no_weights_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="no such file"):
+        load_weights(unet(), tmp_path / "gone.pt")
+    (tmp_path / "noise.pt").write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match=r"noise\.pt: cannot be loaded"):
+        load_weights(unet(), tmp_path / "noise.pt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    with pytest.raises(WeightsError, match="not a state dict"):
+        load_weights(unet(), tmp_path / "tensor.pt")
+    torch.save({"x": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        load_weights(unet(), tmp_path / "evil.pt")
+    assert not Payload.ran
+
+
+def test_sum_of_losses_worked_by_hand():
+    logits, target = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
+    p = 1 / (1 + np.exp(-np.array([0.0, 2.0])))
+    cross_entropy = -np.log([p[0], 1 - p[1]])
+    focal = np.mean(np.array([1 - p[0], p[1]]) ** 2 * cross_entropy)
+    dice = 1 - (2 * p[0] + 1e-5) / (1 + p.sum() + 1e-5)
+    expected = focal + cross_entropy.mean() + dice
+    assert FocalBCEDiceLoss()(logits, target).item() == pytest.approx(expected, abs=1e-5)
