@@ -12,6 +12,7 @@ from monai.bundle import run
 
 from transforms import DataError, plain_error, prepare_console
 
+from .benchmark import benchmark
 from .files import check_writable
 from .phantoms import draw_phantoms
 from .rsna import build_rsna_manifest
@@ -75,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--weights", metavar="FILE")
     predict.add_argument("--submission", metavar="CSV", help="also write the challenge's submission (names the files)")
     predict.set_defaults(command=_predict)
+
+    speed = verbs.add_parser("benchmark", help="images per second of training, beside the usual way, as ratios")
+    speed.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
+    speed.add_argument("--manifest", metavar="FILE")
+    speed.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
+    speed.set_defaults(command=_benchmark)
     return parser
 
 
@@ -89,6 +96,10 @@ def _predict(bundle: str, output_dir: str, submission: str | None, **overrides: 
         files.append("submission.json")
         overrides["submission"] = submission
     _run(bundle, files, "run", {"output_dir": output_dir, **overrides})
+
+
+def _benchmark(bundle: str, **overrides: Any) -> None:
+    benchmark(_find_bundle(bundle), **{key: value for key, value in overrides.items() if value is not None})
 
 
 def _run(bundle: str, files: list[str], run_id: str, overrides: dict[str, Any]) -> None:

@@ -88,11 +88,9 @@ class EvaluationReport:
             self._draw(engine, positives.iloc[::-1][:SHOWN], "best")
             self._draw(engine, positives.iloc[middle : middle + SHOWN], "median")
             self._draw(engine, positives[:SHOWN], "worst")
+        shown = {name: "not defined" if value is None else f"{value:.4g}" for name, value in metrics.items()}
         width = max(len(name) for name in metrics)
-        lines = [
-            f"{name:{width}}  {'not defined' if value is None else f'{value:.4f}' if isinstance(value, float) else value}"
-            for name, value in metrics.items()
-        ]
+        lines = [f"{name:{width}}  {value}" for name, value in shown.items()]
         logger.info("evaluation, written to %s:\n%s", self.folder, "\n".join(lines))
 
     def _draw(self, engine: Engine, table: pd.DataFrame, which: str) -> None:

@@ -89,10 +89,16 @@ def datalist(manifest: os.PathLike | str, dataset_dir: os.PathLike | str, split:
         raise DataError(f"{manifest}: its {split} list is empty. Make it with more patients or another split.")
     root = Path(dataset_dir)
     found = [
-        {key: str(root / entry[key]) if key != "boxes" else entry[key] for key in ("image", "label", "boxes") if key in entry}
+        {
+            key: str(root / entry[key]) if key != "boxes" else entry[key]
+            for key in ("image", "label", "boxes")
+            if key in entry
+        }
         for entry in entries
     ]
-    missing = [entry[key] for entry in found for key in ("image", "label") if key in entry and not os.path.isfile(entry[key])]
+    missing = [
+        entry[key] for entry in found for key in ("image", "label") if key in entry and not os.path.isfile(entry[key])
+    ]
     if missing:
         raise DataError(
             f"{missing[0]}: no such file ({len(missing)} of the {split} files of {manifest} are missing). Give the "

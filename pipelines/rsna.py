@@ -71,7 +71,9 @@ def build_rsna_manifest(
     chunk = max(1, min(64, len(paths) // 8))
     with ProcessPoolExecutor() as pool:
         headers = pool.map(_read_header, paths, [checksums] * len(paths), chunksize=chunk)
-        for path, header in zip(paths, tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)):
+        for path, header in zip(
+            paths, tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
+        ):
             image_id = path.stem
             if "error" in header:
                 left_out.append((path.name, header["error"]))
@@ -83,7 +85,9 @@ def build_rsna_manifest(
                 person = person_of.get(image_id, header.pop("patient") or image_id)
                 rows.append({"id": image_id, "person": person, "class": classes.get(image_id, "unknown"), **header})
     present = {path.stem for path in paths}
-    left_out += [(image_id, f"it is in {LABELS}, but its file is missing") for image_id in boxes if image_id not in present]
+    left_out += [
+        (image_id, f"it is in {LABELS}, but its file is missing") for image_id in boxes if image_id not in present
+    ]
     if not rows:
         raise DataError(f"{folder}: no image can be used: {left_out[0][0]}: {left_out[0][1]}")
 
@@ -156,7 +160,9 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
     """The boxes of each image, in the order of the table; none for an image whose Target is 0."""
     table = _read_table(path, ["patientId", *BOX, "Target"])
-    bad = table[(table["Target"] == 1) & ~(table[BOX].notna().all(axis=1) & (table[["width", "height"]] > 0).all(axis=1))]
+    bad = table[
+        (table["Target"] == 1) & ~(table[BOX].notna().all(axis=1) & (table[["width", "height"]] > 0).all(axis=1))
+    ]
     if len(bad):
         raise DataError(
             f"{path}: line {bad.index[0] + 2} has Target 1 but no valid box (x, y, width and height must be numbers, "
@@ -181,7 +187,12 @@ def _summary(table: pd.DataFrame, left_out: list[tuple[str, str]], files: int) -
     split = pd.Categorical(table["split"], SPLITS)
     parts = [
         table.groupby(split, observed=False)
-        .agg(images=("id", "size"), patients=("person", "nunique"), positives=("positives", "sum"), boxes=("boxes", "sum"))
+        .agg(
+            images=("id", "size"),
+            patients=("person", "nunique"),
+            positives=("positives", "sum"),
+            boxes=("boxes", "sum"),
+        )
         .T
     ]
     for column in ("class", "sex", "age", "view"):

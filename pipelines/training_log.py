@@ -24,7 +24,7 @@ class TrainingProgress(ProgressBar):
 
     def __init__(self, batch_size: int):
         super().__init__(
-            bar_format="{desc}[{n_fmt}/{total_fmt}] {percentage:3.0f}%|{bar}{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
+            bar_format="{desc}[{n_fmt}/{total_fmt}]|{bar}{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
             unit_scale=batch_size,
             unit="images",
             disable=None,  # silent where the output is no terminal

@@ -78,7 +78,11 @@ def test_what_is_not_defined_is_none_and_not_a_number_of_luck():
     rows = pd.DataFrame([image_row(np.ones((2, 2)), np.ones((2, 2)), 0.5)])
     result = summarise(rows, 2, 0.5)
     assert result["dice_by_image_over_positives"] == 1
-    for name in ("image_roc_auc_over_all", "image_specificity_over_negatives", "false_positive_rate_by_pixel_over_negatives"):
+    for name in (
+        "image_roc_auc_over_all",
+        "image_specificity_over_negatives",
+        "false_positive_rate_by_pixel_over_negatives",
+    ):
         assert result[name] is None
     assert np.isnan(image_row(np.zeros((2, 2)), np.zeros((2, 2)), 0.5)["dice"])
 

@@ -13,7 +13,9 @@ from transforms import DataError, OutputLayout, RadiographReader, SaveOverlayd, 
 
 def test_names_of_files_without_extension_stay_apart(tmp_path):
     layout = OutputLayout(tmp_path / "out", tmp_path / "in", "mask")
-    names = [layout.filename(subject=tmp_path / "in" / "sub" / name) for name in ("1.2.3.4", "1.2.3.5", "a.dcm", "b.PNG")]
+    names = [
+        layout.filename(subject=tmp_path / "in" / "sub" / name) for name in ("1.2.3.4", "1.2.3.5", "a.dcm", "b.PNG")
+    ]
     assert names == [str(tmp_path / "out" / "sub" / f"{n}_mask.png") for n in ("1.2.3.4", "1.2.3.5", "a", "b")]
 
 

@@ -131,7 +131,11 @@ def test_uncompressed_syntaxes(write_dicom, syntax):
     [
         (uid.JPEGLosslessSV1, lambda c, a: c.ljpeg_encode(a, bitspersample=12), 0),
         (uid.JPEGLSLossless, lambda c, a: c.jpegls_encode(a), 0),
-        (uid.JPEG2000Lossless, lambda c, a: c.jpeg2k_encode(a, codecformat="j2k", reversible=True, bitspersample=12), 0),
+        (
+            uid.JPEG2000Lossless,
+            lambda c, a: c.jpeg2k_encode(a, codecformat="j2k", reversible=True, bitspersample=12),
+            0,
+        ),
         (uid.JPEG2000, lambda c, a: c.jpeg2k_encode(a, codecformat="j2k", level=80, bitspersample=12), 0.01),
         (uid.RLELossless, None, 0),
         (uid.JPEGBaseline8Bit, lambda c, a: c.jpeg8_encode((a >> 4).astype(np.uint8), level=98), 0.02),
@@ -154,7 +158,9 @@ def test_compressed_syntaxes(write_dicom, syntax, encoder, tolerance):
 
 def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom):
     codecs = pytest.importorskip("imagecodecs")
-    path = write_dicom(RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=codecs.jpeg2k_encode(RAMP, codecformat="j2k"))
+    path = write_dicom(
+        RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=codecs.jpeg2k_encode(RAMP, codecformat="j2k")
+    )
     program = (
         "import sys\n"
         "decoders = ('gdcm', 'openjpeg', 'pylibjpeg', 'PIL')\n"

@@ -206,7 +206,7 @@ def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
     # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
     if "PixelData" not in dataset:
         raise DataError(
-            f"{path}: has no PixelData (7FE0,0010): it was cut short, or it is no image. Copy it again, or leave it out."
+            f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
         )
     missing = [tag for tag in REQUIRED_TAGS if dataset.get(tag) is None]
     if missing:

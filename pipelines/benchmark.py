@@ -1,0 +1,87 @@
+"""How fast a bundle trains: images per second, cached and not, beside the usual way, as ratios from one run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import DataLoader, Dataset
+
+ROUNDS, STEPS = 5, 6
+
+
+class _Way:
+    """One way of training, timed some steps at a time."""
+
+    def __init__(self, files: list[str], cached: bool, overrides: dict[str, Any]):
+        parser = ConfigParser()
+        parser.read_config(files)
+        parser.update(overrides)
+        if not cached:
+            data, transform = (parser.get_parsed_content(f"train#{key}") for key in ("dataset#data", "preprocessing"))
+            dataset = Dataset(data, transform)
+            self.loader = DataLoader(dataset, batch_size=parser["batch_size"], shuffle=True)
+        else:
+            self.loader = parser.get_parsed_content("train#dataloader")
+        self.network, self.loss, self.optimizer, self.device = (
+            parser.get_parsed_content(key) for key in ("network", "loss", "optimizer", "device")
+        )
+        self.batches = self._forever()
+        self.rates: list[float] = []
+        self.waits: list[float] = []
+
+    def _forever(self) -> Iterator[dict[str, torch.Tensor]]:
+        while True:
+            yield from self.loader
+
+    def time(self, steps: int, keep: bool) -> None:
+        images, waited, since = 0, 0.0, time.perf_counter()
+        for _ in range(steps):
+            asked = time.perf_counter()
+            batch = next(self.batches)
+            waited += time.perf_counter() - asked
+            self.optimizer.zero_grad()
+            loss = self.loss(self.network(batch["image"].to(self.device)), batch["label"].to(self.device))
+            loss.backward()
+            self.optimizer.step()
+            images += len(batch["image"])
+        loss.item()  # waits for the device
+        seconds = time.perf_counter() - since
+        if keep:
+            self.rates.append(images / seconds)
+            self.waits.append(waited / seconds)
+
+
+def benchmark(bundle_root: Path, **overrides: Any) -> None:
+    """Time the training of a bundle and of its ``usual_way.json``, in turn, and print medians and ratios.
+
+    Args:
+        bundle_root: the bundle's folder.
+        overrides: of the configuration, as ``dataset_dir`` and ``manifest``.
+    """
+    configs = bundle_root / "configs"
+    ours, usual = [str(configs / "train.json")], [str(configs / "train.json"), str(configs / "usual_way.json")]
+    overrides = {"bundle_root": str(bundle_root), **overrides}
+    ways = {
+        "usual way, not cached": _Way(usual, False, overrides),
+        "usual way, cached": _Way(usual, True, overrides),
+        "this bundle, not cached": _Way(ours, False, overrides),
+        "this bundle, cached": _Way(ours, True, overrides),
+    }
+    for way in ways.values():
+        way.time(2, keep=False)  # warms up
+    for _ in range(ROUNDS):  # in turn, so that a machine that grows slower does so for all
+        for way in ways.values():
+            way.time(STEPS, keep=True)
+    slowest = statistics.median(ways["usual way, not cached"].rates)
+    print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
+    print(f"{'':26}images per second  ratio  waiting for the loader")
+    for name, way in ways.items():
+        rate, wait = statistics.median(way.rates), statistics.median(way.waits)
+        print(f"{name:26}{rate:17.1f}  {rate / slowest:5.2f}  {wait:21.1%}")

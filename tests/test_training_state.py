@@ -1,0 +1,130 @@
+"""A training's state: resuming changes nothing, and a kill loses nothing that was computed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from networks import WeightsError, read_checkpoint
+from transforms import DataError
+
+from .conftest import ROOT
+
+CONFIGS = ROOT / "bundles" / "pneumonia" / "configs"
+
+
+@pytest.fixture(scope="module")
+def train(cohort, tmp_path_factory):
+    """Trains the pneumonia bundle's configuration on small phantoms; gives the trainer."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(folder, epochs, **overrides):
+        parser = ConfigParser()
+        parser.read_config([str(CONFIGS / "train.json")])
+        parser.update(
+            {
+                "bundle_root": str(ROOT / "bundles" / "pneumonia"),
+                "dataset_dir": str(cohort),
+                "manifest": str(cohort / "manifest.json"),
+                "ckpt_dir": str(folder / "models"),
+                "output_dir": str(folder / "eval"),
+                "cache_dir": str(cache),
+                "image_size": 32,
+                "network_def#network#channels": [4, 8],
+                "network_def#network#strides": [2],
+                "epochs": epochs,
+                **overrides,
+            }
+        )
+        parser.parse(True)
+        for index in range(len(parser["initialize"])):
+            parser.get_parsed_content(f"initialize#{index}")
+        trainer = parser.get_parsed_content("train#trainer")
+        trainer.run()
+        return trainer
+
+    return run
+
+
+def same(a, b):
+    return set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"accumulation_steps": 3}, {"num_workers": 1}], ids=str)
+def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overrides):
+    train(tmp_path / "whole", 3, **overrides)
+    train(tmp_path / "parts", 3, **overrides, **{"train#trainer#max_epochs": 2})  # stopped, as if killed, after two
+    train(tmp_path / "parts", 3, **overrides, resume=True)
+    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last.pt") for name in ("whole", "parts"))
+    assert whole["epoch"] == parts["epoch"] == 3 and whole["iteration"] == parts["iteration"]
+    assert same(whole["network"], parts["network"])
+    for index, state in whole["optimizer"]["state"].items():
+        assert same(state, parts["optimizer"]["state"][index])
+    assert whole["lr_scheduler"] == parts["lr_scheduler"]
+    assert (whole["best_metric"], whole["best_metric_epoch"]) == (parts["best_metric"], parts["best_metric_epoch"])
+    best = [read_checkpoint(tmp_path / name / "models" / "model.pt") for name in ("whole", "parts")]
+    assert same(*best)
+    logs = [pd.read_csv(tmp_path / name / "eval" / "training.csv") for name in ("whole", "parts")]
+    drop = ["seconds", "images_per_second"]
+    pd.testing.assert_frame_equal(logs[0].drop(columns=drop), logs[1].drop(columns=drop))
+    assert logs[0]["train_loss"].nunique() == 3  # it did train
+
+
+def test_seed_changes_the_training_and_nothing_else_does(train, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(tmp_path / name, 1, seed=seed)
+    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last.pt")["network"] for name in "abc")
+    assert same(a, b) and not same(a, c)
+
+
+def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
+    train(tmp_path, 4)
+    log = pd.read_csv(tmp_path / "eval" / "training.csv")
+    about = pd.read_json(tmp_path / "models" / "model.json", typ="series")
+    best = log["val_dice_by_image_over_positives"]
+    assert about["epoch"] == log["epoch"][best.idxmax()]
+    assert about["val_dice_by_image_over_positives"] == pytest.approx(best.max())
+    assert about["trained_on"] == "phantoms"
+    state = read_checkpoint(tmp_path / "models" / "last.pt")
+    assert state["best_metric"] == pytest.approx(best.max())
+    assert {"training.csv", "curves.png", "tensorboard"} <= set(os.listdir(tmp_path / "eval"))
+    assert not [name for name in os.listdir(tmp_path / "models") if name.startswith(".")]
+
+
+def test_new_training_sets_the_old_model_aside(train, tmp_path):
+    train(tmp_path, 1)
+    before = (tmp_path / "models" / "model.pt").read_bytes()
+    train(tmp_path, 1, seed=5)
+    assert (tmp_path / "models" / "model.previous.pt").read_bytes() == before
+    assert (tmp_path / "models" / "model.pt").read_bytes() != before
+
+
+def test_patience_stops_after_epochs_without_a_better_model(train, tmp_path):
+    trainer = train(tmp_path, 9, patience=2, learning_rate=0.0)  # nothing is learnt, so the first is never bettered
+    state = read_checkpoint(tmp_path / "models" / "last.pt")
+    assert trainer.state.epoch == state["epoch"] == state["best_metric_epoch"] + 2 < 9
+
+
+def test_resume_without_a_checkpoint(train, tmp_path):
+    with pytest.raises(DataError, match=r"last\.pt: nothing to resume from"):
+        train(tmp_path, 1, resume=True)
+
+
+def test_resume_from_a_checkpoint_of_another_network(train, tmp_path):
+    train(tmp_path / "other", 1, **{"network_def#network#channels": [4, 6]})
+    shutil.copytree(tmp_path / "other" / "models", tmp_path / "mine" / "models")
+    with pytest.raises(WeightsError, match=r"last\.pt: the weights are those of another network"):
+        train(tmp_path / "mine", 2, resume=True)
+
+
+def test_resume_from_a_damaged_checkpoint(train, tmp_path):
+    train(tmp_path, 1)
+    last = tmp_path / "models" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"last\.pt: cannot be loaded"):
+        train(tmp_path, 2, resume=True)
