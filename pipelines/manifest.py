@@ -41,10 +41,11 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}). Make it anew with: python -m pipelines manifest.") from error
     schema = json.loads(SCHEMA.read_text())
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(manifest))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
     if error is not None:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
         raise DataError(
-            f"{path}: is not a manifest of version 1: at {error.json_path}: {error.message[:200]}. Correct it as "
+            f"{path}: is not a manifest of version 1: at manifest{place}: {error.message[:200]}. Correct it as "
             "data_manifests/README.md says, or make it anew with: python -m pipelines manifest."
         )
     _check_patients(manifest, path)

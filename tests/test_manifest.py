@@ -141,11 +141,11 @@ def spoil(cohort, tmp_path, change):
     [
         (
             lambda m: m.update(manifest_version=2),
-            r"spoilt\.json: is not a manifest of version 1: at \$.manifest_version",
+            r"spoilt\.json: is not a manifest of version 1: at manifest\.manifest_version",
         ),
         (lambda m: m.pop("licence"), "'licence' is a required property"),
-        (lambda m: m["training"][0].pop("boxes"), r"at \$.training\[0\]"),
-        (lambda m: m["test"][0].update(boxes=[[1, 2, 3]]), r"at \$.test\[0\].boxes\[0\]"),
+        (lambda m: m["training"][0].pop("boxes"), r"at manifest\.training\[0\]"),
+        (lambda m: m["test"][0].update(boxes=[[1, 2, 3]]), r"at manifest\.test\[0\]\.boxes\[0\]"),
         (lambda m: m["test"].append(m["training"][0]), r"the patient of test\[\d\] is in training too"),
     ],
 )
