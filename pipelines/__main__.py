@@ -13,7 +13,6 @@ from monai.bundle import run
 from transforms import DataError, plain_error, prepare_console
 
 from .benchmark import benchmark
-from .files import check_writable
 from .phantoms import draw_phantoms
 from .rsna import build_rsna_manifest
 
@@ -51,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     rsna.add_argument("--persons", metavar="CSV", help="patientId,nih_image: the person behind each image")
     rsna.add_argument("--checksums", action="store_true", help="note each file's SHA-256")
+    rsna.add_argument("--unknown_spacing", choices=("refuse", "pixels"), default="refuse")
     rsna.set_defaults(command=build_rsna_manifest)
 
     phantoms = verbs.add_parser("phantoms", help="draw phantom radiographs in the challenge's layout")
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", choices=("training", "validation", "test"))
     evaluate.add_argument("--weights", metavar="FILE")
     evaluate.add_argument("--output", dest="output_dir", metavar="DIR")
+    evaluate.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
     evaluate.set_defaults(command=_evaluate)
 
     predict = verbs.add_parser("predict", help="masks and overlays for a folder of DICOM radiographs")
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
     predict.add_argument("--weights", metavar="FILE")
     predict.add_argument("--submission", metavar="CSV", help="also write the challenge's submission (names the files)")
+    predict.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
     predict.set_defaults(command=_predict)
 
     speed = verbs.add_parser("benchmark", help="images per second of training, beside the usual way, as ratios")
@@ -90,7 +92,6 @@ def _evaluate(bundle: str, **overrides: Any) -> None:
 
 
 def _predict(bundle: str, output_dir: str, submission: str | None, **overrides: Any) -> None:
-    check_writable([output_dir])
     files = ["inference.json"]
     if submission:
         files.append("submission.json")

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
 from monai.data.utils import pickle_hashing
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
+import transforms
 from transforms import DataError, plain_error
 
 from .files import atomic_path
@@ -35,8 +36,8 @@ class CachedDataset(PersistentDataset):
 
     The transforms up to the first random one run once per item; their result lies on disk, and in memory up to
     MEMORY_BYTES. Filling it first means that a damaged file is found before the first epoch, and all
-    damaged files in one go. A file that changed (size or time), other boxes, other transforms, another setting of one
-    or another version of this project or MONAI is another key: nothing stale is ever read.
+    damaged files in one go. A file that changed (size or time), other boxes, other transforms or settings of them,
+    other code in ``transforms`` or another MONAI or pydicom is another key: nothing stale is read.
 
     Args:
         data: dictionaries whose values that name files are paths.
@@ -58,7 +59,9 @@ class CachedDataset(PersistentDataset):
         track_meta: bool = True,
     ):
         super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing, track_meta=track_meta)
-        self.files = [self.cache_dir / f"{_key(item, self.transform_hash)}.pt" for item in data]
+        # the sources too: a reader that was corrected must not leave old pixels in use
+        made_by = [self.transform_hash, _sources_hash(), version("monai"), version("pydicom")]
+        self.files = [self.cache_dir / f"{_key(item, made_by)}.pt" for item in data]
         self.memory: dict[int, dict[str, Any]] = {}
         self.memory_left = MEMORY_BYTES
         self._fill()
@@ -79,13 +82,14 @@ class CachedDataset(PersistentDataset):
         if index in self.memory:
             return self.memory[index]
         item = torch.load(self.files[index], weights_only=True)
-        if self.memory_left > 0:
+        if self.memory_left > 0 and get_worker_info() is None:  # a worker ends with the epoch, and its memory with it
             self.memory[index] = item
             self.memory_left -= sum(value.nbytes for value in item.values() if isinstance(value, torch.Tensor))
         return item
 
     def _fill(self) -> None:
-        missing = [index for index, file in enumerate(self.files) if not file.is_file()]
+        needed = [[file, _meta_file(file)] if self.track_meta else [file] for file in self.files]
+        missing = [index for index, files in enumerate(needed) if not all(file.is_file() for file in files)]
         logger.info("cache %s: %d of %d found", self.cache_dir, len(self.files) - len(missing), len(self.files))
         workers = min(os.cpu_count() or 1, len(missing) // 8)
         errors = DataLoader(_Fill(self, missing), batch_size=None, num_workers=workers)
@@ -98,16 +102,19 @@ class CachedDataset(PersistentDataset):
 
     def make(self, index: int) -> None:
         """Read, transform and keep one item."""
-        item = self._pre_transform(deepcopy(self.data[index]))
-        records = {
-            key: {"meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
-            for key, value in item.items()
-            if isinstance(value, MetaTensor)
-        }
-        # the tensors come last: where they are, the metadata is too
-        for content, file in ((records, _meta_file(self.files[index])), (_compress(item), self.files[index])):
-            with atomic_path(file) as scratch:
-                torch.save(content, scratch)
+        item = deepcopy(self.data[index])
+        _verify(item.pop("sha256", None), item["image"])
+        item = self._pre_transform(item)
+        with atomic_path(self.files[index]) as scratch:
+            torch.save(_compress(item), scratch)
+        if self.track_meta:
+            records = {
+                key: {"meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
+                for key, value in item.items()
+                if isinstance(value, MetaTensor)
+            }
+            with atomic_path(_meta_file(self.files[index])) as scratch:
+                torch.save(records, scratch)
 
 
 class _Fill(Dataset):
@@ -131,14 +138,24 @@ class _Fill(Dataset):
         return ""
 
 
-def _key(item: dict[str, Any], transform_hash: str) -> str:
+def _verify(checksum: str | None, path: str) -> None:
+    if checksum is not None and hashlib.sha256(Path(path).read_bytes()).hexdigest() != checksum:
+        raise DataError(f"{path}: is not the file that the manifest was made of (its SHA-256 differs). Make it anew.")
+
+
+def _sources_hash() -> str:
+    """Of the code that turns files into tensors."""
+    sources = sorted(Path(transforms.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def _key(item: dict[str, Any], made_by: list[str]) -> str:
     stats = {}
     for key, value in item.items():
         if isinstance(value, str) and os.path.isfile(value):
             stat = os.stat(value)
             stats[key] = [stat.st_size, stat.st_mtime_ns]
-    made_by = [version("radbundles"), version("monai")]
-    return hashlib.sha256(json.dumps([item, stats, made_by, transform_hash], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([item, stats, made_by], sort_keys=True).encode()).hexdigest()
 
 
 def _meta_file(file: Path) -> Path:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
+from transforms import DataError, check_writable, image_name
+
 from .detection import mask_to_boxes, mean_average_precision, write_submission
 from .files import atomic_write
 from .metrics import image_row, summarise
@@ -118,18 +120,24 @@ class Submission:
     """
 
     def __init__(self, path: os.PathLike | str, threshold: float = 0.5):
-        self.path = path
+        self.path = Path(path)
         self.threshold = threshold
-        self.found: dict[str, list] = {}
+        check_writable([self.path.absolute().parent])
 
     def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def started(self, engine: Engine) -> None:
+        self.found: dict[str, list] = {}
 
     def iteration_completed(self, engine: Engine) -> None:
         for item in engine.state.output:
             probability = item["probability"]
-            image_id = Path(probability.meta["filename_or_obj"]).stem
+            image_id = image_name(probability.meta["filename_or_obj"])
+            if image_id in self.found:
+                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
             self.found[image_id] = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
 
     def completed(self, engine: Engine) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-
-from transforms import DataError
 
 
 @contextmanager
@@ -34,20 +32,3 @@ def atomic_write(path: os.PathLike | str) -> Iterator[IO[str]]:
     """A text file that takes the place of ``path`` if the block ends well."""
     with atomic_path(path) as scratch, open(scratch, "w", newline="") as file:
         yield file
-
-
-def check_writable(folders: Sequence[os.PathLike | str]) -> None:
-    """Make folders where missing and write a file into each, before hours are spent.
-
-    Raises:
-        DataError: with the folder that cannot be written to.
-    """
-    for folder in folders:
-        try:
-            os.makedirs(folder, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise DataError(
-                f"{folder}: cannot be written to ({error.strerror}). Give another folder, or correct its permissions."
-            ) from error

@@ -10,13 +10,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 
-from transforms import DataError
+from transforms import DataError, RadiographReader
 
 from .files import atomic_write
 
@@ -25,7 +27,7 @@ SPLITS = ("training", "validation", "test")
 
 
 def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
-    """Read a manifest and check it.
+    """Read a manifest and check it. A file that has not changed is checked once.
 
     Raises:
         DataError: if it is missing, is not JSON, breaks the schema, or has a patient in two splits.
@@ -36,6 +38,11 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
             f"{path}: no such manifest. Make one with: python -m pipelines manifest rsna DIR --out FILE, and give it "
             "with --manifest FILE."
         )
+    return _read_manifest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # the schema takes seconds on tens of thousands of entries, and each split is asked for
+def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except ValueError as error:
@@ -76,23 +83,40 @@ def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
         file.write(f"{head[:-2]},\n{lists}\n}}\n")
 
 
-def datalist(manifest: os.PathLike | str, dataset_dir: os.PathLike | str, split: str) -> list[dict[str, Any]]:
+def datalist(
+    manifest: os.PathLike | str,
+    dataset_dir: os.PathLike | str,
+    split: str,
+    reader: RadiographReader | None = None,
+) -> list[dict[str, Any]]:
     """One split of a manifest as MONAI's data list.
 
+    Args:
+        manifest: its file.
+        dataset_dir: what its paths are relative to.
+        split: training, validation or test.
+        reader: where given, it opens each file, so that none is refused half-way through.
+
     Returns:
-        entries of ``image`` (a whole path) and the truth, ``boxes`` or ``label`` (a whole path).
+        entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and ``sha256`` if given.
 
     Raises:
-        DataError: as :func:`read_manifest`; if the split is empty; or if files are missing, with the first of them.
+        DataError: as :func:`read_manifest`; if the split is empty, or has no positive to train or validate with; or if
+            files are missing or refused, with the first of them.
     """
     entries = read_manifest(manifest)[split]
     if not entries:
         raise DataError(f"{manifest}: its {split} list is empty. Make it with more patients or another split.")
+    if split != "test" and not any("label" in entry or entry["boxes"] for entry in entries):
+        raise DataError(
+            f"{manifest}: no entry of its {split} list has a box, so there is no Dice to choose a model by. Make it "
+            "with more patients or another split."
+        )
     root = Path(dataset_dir)
     found = [
         {
-            key: str(root / entry[key]) if key != "boxes" else entry[key]
-            for key in ("image", "label", "boxes")
+            key: str(root / entry[key]) if key in ("image", "label") else entry[key]
+            for key in ("image", "label", "boxes", "sha256")
             if key in entry
         }
         for entry in entries
@@ -105,6 +129,10 @@ def datalist(manifest: os.PathLike | str, dataset_dir: os.PathLike | str, split:
             f"{missing[0]}: no such file ({len(missing)} of the {split} files of {manifest} are missing). Give the "
             "folder that the manifest was made of with --dataset_dir, or make the manifest anew."
         )
+    if reader is not None:
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(lambda entry: reader.open(entry["image"]), found):
+                pass
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import shutil
 import tempfile
 import uuid
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,9 @@ from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
+from transforms import DataError
+
+from .manifest import SPLITS, read_manifest
 from .rsna import CLASSES, build_rsna_manifest
 
 logger = logging.getLogger(__name__)
@@ -46,15 +48,19 @@ def draw_phantoms(folder: os.PathLike | str, patients: int = 120, size: int = 51
 
     Returns:
         ``folder``
+
+    Raises:
+        DataError: if the folder holds anything else; nothing in it is touched.
     """
     folder = Path(folder)
-    if not (folder / "manifest.json").is_file():
+    if folder.is_dir() and any(folder.iterdir()):
+        _check_is_cohort(folder, patients, seed)
+    else:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             drawn = Path(scratch) / folder.name
             _draw_cohort(drawn, patients, size, seed)
             build_rsna_manifest(drawn, drawn / "manifest.json", name="phantoms", seed=seed)
-            shutil.rmtree(folder, ignore_errors=True)
             os.replace(drawn, folder)
     logger.warning(
         "These are PHANTOMS: drawn radiographs in %s. The model will know nothing of patients. For your own data: "
@@ -62,6 +68,17 @@ def draw_phantoms(folder: os.PathLike | str, patients: int = 120, size: int = 51
         folder,
     )
     return str(folder)
+
+
+def _check_is_cohort(folder: Path, patients: int, seed: int) -> None:
+    try:
+        manifest = read_manifest(folder / "manifest.json")
+    except DataError:
+        manifest = {"name": "something else"}
+    if manifest["name"] != "phantoms":
+        raise DataError(f"{folder}: holds something else than phantoms. Give an empty or a new folder for them.")
+    if (manifest["seed"], sum(len(manifest[split]) for split in SPLITS)) != (seed, patients):
+        raise DataError(f"{folder}: holds phantoms drawn with other settings. Delete it, or give another folder.")
 
 
 def _draw_cohort(folder: Path, patients: int, size: int, seed: int) -> None:

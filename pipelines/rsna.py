@@ -8,14 +8,15 @@ import os
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from transforms import DataError
-from transforms.radiograph_reader import pixel_spacing, read_dicom
+from transforms import DataError, RadiographReader, check_writable
 
 from .manifest import SPLITS, pseudonym, split_patients, write_manifest
 
@@ -36,6 +37,7 @@ def build_rsna_manifest(
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     persons: os.PathLike | str | None = None,
     checksums: bool = False,
+    unknown_spacing: str = "refuse",
 ) -> dict[str, Any]:
     """Read the challenge's folder and write its manifest, with a table of what was used and what was left out.
 
@@ -50,7 +52,8 @@ def build_rsna_manifest(
         persons: a CSV with ``patientId`` and ``nih_image``, which says what person each image is of. The challenge
             has an identity per image, while its source, NIH ChestX-ray14, has several images of many persons: without
             this file the same person may be in two splits.
-        checksums: whether to note each file's SHA-256.
+        checksums: whether to note each file's SHA-256, which training then verifies.
+        unknown_spacing: as of :class:`transforms.RadiographReader`.
 
     Returns:
         the manifest.
@@ -59,6 +62,10 @@ def build_rsna_manifest(
         DataError: if a table or a column of it is missing or no image can be used.
     """
     folder = Path(folder)
+    check_writable([Path(out).absolute().parent])
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
+    reader = RadiographReader(unknown_spacing)
     boxes = _read_boxes(folder / LABELS)
     classes = _read_table(folder / DETAILS, ["patientId", "class"]).drop_duplicates("patientId")
     classes = dict(zip(classes["patientId"], classes["class"]))
@@ -70,7 +77,7 @@ def build_rsna_manifest(
     rows, left_out = [], []
     chunk = max(1, min(64, len(paths) // 8))
     with ProcessPoolExecutor() as pool:
-        headers = pool.map(_read_header, paths, [checksums] * len(paths), chunksize=chunk)
+        headers = pool.map(partial(_read_header, reader=reader, checksum=checksums), paths, chunksize=chunk)
         for path, header in zip(
             paths, tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
         ):
@@ -79,6 +86,8 @@ def build_rsna_manifest(
                 left_out.append((path.name, header["error"]))
             elif image_id not in boxes:
                 left_out.append((path.name, f"it has no row in {LABELS}"))
+            elif outside := [box for box in boxes[image_id] if not _touches(box, header["size"])]:
+                left_out.append((path.name, f"its box {outside[0]} lies outside its {header['size']} pixels"))
             elif persons and image_id not in person_of:
                 left_out.append((path.name, f"it has no row in {Path(persons).name}"))
             else:
@@ -129,16 +138,20 @@ def _entry(row: dict[str, Any], salt: str) -> dict[str, Any]:
     return entry | ({"sha256": row["sha256"]} if "sha256" in row else {})
 
 
-def _read_header(path: Path, checksum: bool) -> dict[str, Any]:
+def _touches(box: list[float], size: tuple[int, int]) -> bool:
+    """Whether a box has a part inside an image of (columns, rows)."""
+    return all(start < length and start + extent > 0 for start, extent, length in zip(box[:2], box[2:], size))
+
+
+def _read_header(path: Path, reader: RadiographReader, checksum: bool) -> dict[str, Any]:
     """What the manifest's table needs of a file, or ``{"error": why it cannot be used}``."""
     try:
-        dataset = read_dicom(path)
+        dataset, _ = reader.open(path)
     except DataError as error:
         return {"error": str(error).removeprefix(f"{path}: ")}
-    if pixel_spacing(dataset) is None:
-        return {"error": "it has no pixel spacing"}
     age = str(dataset.get("PatientAge") or "").rstrip("Y")
     header = {
+        "size": (int(dataset.Columns), int(dataset.Rows)),
         "patient": str(dataset.get("PatientID") or ""),
         "sex": str(dataset.get("PatientSex") or "unknown"),
         "age": f"{int(age) // 20 * 20:d} to {int(age) // 20 * 20 + 19:d}" if age.isdigit() else "unknown",
@@ -150,27 +163,32 @@ def _read_header(path: Path, checksum: bool) -> dict[str, Any]:
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: no such file. The challenge's folder holds {IMAGES}/, {LABELS} and {DETAILS}.")
-    table = pd.read_csv(path, dtype={"patientId": str})
+    try:
+        table = pd.read_csv(path, dtype={"patientId": str})
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{path}: cannot be read as a CSV table ({error}). Download it again.") from error
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(table)}. Name it so.")
+    if table["patientId"].isna().any():
+        raise DataError(f"{path}: line {table['patientId'].isna().idxmax() + 2} has no patientId. Correct it.")
     return table
 
 
 def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
     """The boxes of each image, in the order of the table; none for an image whose Target is 0."""
     table = _read_table(path, ["patientId", *BOX, "Target"])
-    bad = table[
-        (table["Target"] == 1) & ~(table[BOX].notna().all(axis=1) & (table[["width", "height"]] > 0).all(axis=1))
-    ]
-    if len(bad):
+    numbers = table[[*BOX, "Target"]].apply(pd.to_numeric, errors="coerce")
+    positive, empty = numbers["Target"] == 1, table[BOX].isna().all(axis=1)
+    valid = np.isfinite(numbers[BOX]).all(axis=1) & (numbers[["width", "height"]] > 0).all(axis=1)
+    good = (positive & valid) | ((numbers["Target"] == 0) & empty)
+    if not good.all():
         raise DataError(
-            f"{path}: line {bad.index[0] + 2} has Target 1 but no valid box (x, y, width and height must be numbers, "
-            "the last two above 0). Correct it."
+            f"{path}: line {(~good).idxmax() + 2} must have Target 1 and a valid box (x, y, width, height: numbers, "
+            "the last two above 0), or Target 0 and none. Correct it."
         )
     boxes: dict[str, list[list[float]]] = {image_id: [] for image_id in table["patientId"]}
-    positives = table[table["Target"] == 1]
-    for image_id, box in zip(positives["patientId"], positives[BOX].to_numpy(float).tolist()):
+    for image_id, box in zip(table["patientId"][positive], numbers[BOX][positive].to_numpy(float).tolist()):
         boxes[image_id].append(box)
     return boxes
 

@@ -6,9 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from transforms import DataError, prepare_console
-
-from .files import check_writable
+from transforms import DataError, check_writable, prepare_console
 
 
 def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str]) -> None:

@@ -18,11 +18,13 @@ from networks import check_fits, read_checkpoint
 from transforms import DataError
 
 from .files import atomic_path, atomic_write
+from .manifest import read_manifest
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST, ABOUT = "model.pt", "last.pt", "model.json"
 # How far a schedule has come. Its plan (length, bounds) comes from the configuration.
+PLANNED_RATES = ("initial_lr", "max_lr", "min_lr")
 SCHEDULE_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
 
 
@@ -81,8 +83,10 @@ class TrainingState:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
+        self.name = read_manifest(self.trained_on)["name"] if self.trained_on else "unknown data"
         if self.resume:
             self._load(engine)
             return
@@ -104,9 +108,11 @@ class TrainingState:
         if best.best_metric_epoch == engine.state.epoch:
             with atomic_path(self.folder / BEST) as scratch:
                 torch.save(self.network.state_dict(), scratch)
-            about = {"epoch": engine.state.epoch, best.key_metric_name: float(best.best_metric)}
-            if self.trained_on is not None:
-                about = {"trained_on": json.loads(Path(self.trained_on).read_text())["name"], **about}
+            about = {
+                "trained_on": self.name,
+                "epoch": engine.state.epoch,
+                best.key_metric_name: float(best.best_metric),
+            }
             with atomic_write(self.folder / ABOUT) as file:
                 json.dump(about, file, indent=2)
         state = {
@@ -118,15 +124,19 @@ class TrainingState:
             "best_metric_epoch": best.best_metric_epoch,
         }
         if self.lr_scheduler is not None:
-            schedule = self.lr_scheduler.state_dict()
-            state["lr_scheduler"] = {name: schedule[name] for name in SCHEDULE_PROGRESS if name in schedule}
+            state["lr_scheduler"] = _values(self.lr_scheduler.state_dict())
         if engine.scaler is not None:
             state["scaler"] = engine.scaler.state_dict()
         with atomic_path(self.folder / LAST) as scratch:
             torch.save(state, scratch)
-        if self.patience is not None and engine.state.epoch - best.best_metric_epoch >= self.patience:
+        since = engine.state.epoch - best.best_metric_epoch
+        if self.patience is not None and best.best_metric_epoch > 0 and since >= self.patience:
             logger.info("no better model for %d epochs: stopping", self.patience)
             engine.terminate()
+
+    def completed(self, engine: Engine) -> None:
+        if self.evaluator.state.best_metric_epoch < 1:
+            logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
     def _load(self, engine: Engine) -> None:
         path = self.folder / LAST
@@ -135,9 +145,10 @@ class TrainingState:
         state = read_checkpoint(path)
         check_fits(self.network, state["network"], path)
         self.network.load_state_dict(state["network"])
+        planned = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.lr_scheduler is not None:
-            self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+            self._load_schedule(state["lr_scheduler"], planned)
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
@@ -145,4 +156,24 @@ class TrainingState:
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("resumed after epoch %d of %d", state["epoch"], engine.state.max_epochs)
         if state["epoch"] >= engine.state.max_epochs:
-            logger.warning("nothing is left to train: give more than %d epochs with --epochs", state["epoch"])
+            logger.warning("nothing is left to train: all of its %d epochs are done", state["epoch"])
+
+    def _load_schedule(self, saved: dict[str, Any], planned: list[dict[str, Any]]) -> None:
+        """Take how far the schedule has come from the file, and its plan (length, rates) from the configuration."""
+        plan = _values(self.lr_scheduler.state_dict())
+        differing = [k for k, v in plan.items() if k not in SCHEDULE_PROGRESS and k in saved and saved[k] != v]
+        self.lr_scheduler.load_state_dict({k: v for k, v in saved.items() if k in SCHEDULE_PROGRESS})
+        for group, fresh in zip(self.optimizer.param_groups, planned):
+            group.update({name: fresh[name] for name in PLANNED_RATES if name in fresh})
+        if differing:
+            logger.warning(
+                "the learning rate was planned differently before the interruption (%s): the resumed training follows "
+                "the new plan from here, and is not the same as one without interruption",
+                ", ".join(differing),
+            )
+
+
+def _values(schedule: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's state without what is code, which a safe load refuses."""
+    kinds = (bool, int, float, str, type(None), list, tuple, dict)
+    return {name: value for name, value in schedule.items() if isinstance(value, kinds)}

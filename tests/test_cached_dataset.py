@@ -79,6 +79,7 @@ def test_changed_file_boxes_or_setting_is_noticed(data, tmp_path, write_dicom):
     cached = CachedDataset(data, transform(), tmp_path / "cache")
     write_dicom(np.full((30, 50), 77, np.uint8), name="1.dcm")  # the same name and size
     again = CachedDataset(data, transform(), tmp_path / "cache")
+    assert again.files[1] != cached.files[1] and again.files[0] == cached.files[0]
     assert again[1]["image"].max() == pytest.approx(77 / 255, abs=1e-4)
     assert torch.equal(again[0]["image"], cached[0]["image"])
     more = [{**item, "boxes": [[0, 0, 50, 30]]} for item in data]
@@ -143,6 +144,17 @@ def test_damaged_files_are_all_named_before_training(data, tmp_path):
         CachedDataset(data, transform(), tmp_path / "cache")
     assert "2 of 5 images cannot be used" in str(error.value)
     assert "1.dcm: not a DICOM file" in str(error.value) and "3.dcm: was cut short" in str(error.value)
+
+
+def test_file_that_is_not_the_manifest_s_is_refused(data, tmp_path):
+    import hashlib
+
+    sums = [hashlib.sha256(Path(item["image"]).read_bytes()).hexdigest() for item in data]
+    good = [{**item, "sha256": checksum} for item, checksum in zip(data, sums)]
+    assert set(CachedDataset(good, transform(), tmp_path / "cache")[0]) == {"image", "label"}
+    good[4]["sha256"] = sums[0]
+    with pytest.raises(DataError, match=r"4\.dcm: is not the file that the manifest was made of"):
+        CachedDataset(good, transform(), tmp_path / "other")
 
 
 def test_bad_boxes_are_named_before_training(data, tmp_path):

@@ -6,11 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from pipelines.manifest import SPLITS, datalist, pseudonym, read_manifest, split_patients
+from pipelines.phantoms import IN_FILE_FORMAT
 from pipelines.rsna import DETAILS, IMAGES, LABELS, build_rsna_manifest
 from transforms import DataError
 
@@ -112,14 +113,56 @@ def test_table_without_a_column_or_missing(folder, table):
         build_rsna_manifest(folder, folder / "m.json")
 
 
-@pytest.mark.parametrize(("column", "value"), [("x", np.nan), ("width", 0), ("height", -3)])
-def test_positive_row_without_a_valid_box(folder, column, value):
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("x", ""), ("x", "left"), ("width", 0), ("height", -3), ("width", "inf")]
+    + [("Target", ""), ("Target", 0), ("Target", 2), ("Target", "yes")],
+)
+def test_row_that_is_neither_a_positive_with_a_box_nor_a_negative_without(folder, column, value):
+    content = pd.read_csv(folder / LABELS, dtype=str)
+    row = content.index[content["Target"] == "1"][0]
+    content.loc[row, column] = str(value)
+    content.to_csv(folder / LABELS, index=False)
+    with pytest.raises(DataError, match=rf"{LABELS}: line {row + 2} must have Target 1 and a valid box"):
+        build_rsna_manifest(folder, folder / "m.json")
+
+
+def test_row_without_a_name_and_a_file_that_is_no_table(folder):
+    (folder / LABELS).write_text("patientId,x,y,width,height,Target\n,1,1,2,2,1\n")
+    with pytest.raises(DataError, match=rf"{LABELS}: line 2 has no patientId"):
+        build_rsna_manifest(folder, folder / "m.json")
+    (folder / LABELS).write_text("")
+    with pytest.raises(DataError, match=rf"{LABELS}: cannot be read as a CSV table"):
+        build_rsna_manifest(folder, folder / "m.json")
+
+
+def test_image_whose_box_lies_outside_is_left_out(folder, caplog):
+    caplog.set_level("INFO")
     content = pd.read_csv(folder / LABELS)
     row = content.index[content["Target"] == 1][0]
-    content.loc[row, column] = value
+    content.loc[row, "x"] = 5000
     content.to_csv(folder / LABELS, index=False)
-    with pytest.raises(DataError, match=rf"{LABELS}: line {row + 2} has Target 1 but no valid box"):
-        build_rsna_manifest(folder, folder / "m.json")
+    manifest = build_rsna_manifest(folder, folder / "m.json")
+    name = f"{content.loc[row, 'patientId']}.dcm"
+    assert len(entries(manifest)) == 23 and not any(entry["image"].endswith(name) for entry in entries(manifest))
+    assert f"{name}: its box [5000.0" in caplog.text and "lies outside its (96, 96) pixels" in caplog.text
+
+
+def test_wrong_settings_are_told_before_files_are_read(folder):
+    shutil.rmtree(folder / IMAGES)  # so that anything later would fail otherwise
+    with pytest.raises(DataError, match="must be three, none negative, that add up to 1"):
+        build_rsna_manifest(folder, folder / "m.json", fractions=(0.8, 0.1, 0.2))
+    with pytest.raises(DataError, match="cannot be written to"):
+        build_rsna_manifest(folder, folder / LABELS / "m.json")
+
+
+def test_files_without_spacing_are_used_only_where_pixels_will_do(folder):
+    file = min((folder / IMAGES).glob("*.dcm"))
+    dataset = pydicom.dcmread(file)
+    del dataset.PixelSpacing
+    dataset.save_as(file, **IN_FILE_FORMAT)
+    assert len(entries(build_rsna_manifest(folder, folder / "m.json"))) == 23
+    assert len(entries(build_rsna_manifest(folder, folder / "m.json", unknown_spacing="pixels"))) == 24
 
 
 def test_folder_without_images(folder):
@@ -165,6 +208,13 @@ def test_manifest_that_is_missing_or_no_json(tmp_path):
 def test_missing_image_and_empty_split(cohort, tmp_path):
     with pytest.raises(DataError, match=r"gone\.dcm: no such file \(1 of the training files.*--dataset_dir"):
         datalist(spoil(cohort, tmp_path, lambda m: m["training"][0].update(image="gone.dcm")), cohort, "training")
+
+    def no_box(manifest):
+        for entry in manifest["validation"]:
+            entry["boxes"] = []
+
+    with pytest.raises(DataError, match="no entry of its validation list has a box"):
+        datalist(spoil(cohort, tmp_path, no_box), cohort, "validation")
     with pytest.raises(DataError, match="its test list is empty"):
         datalist(spoil(cohort, tmp_path, lambda m: m.update(test=[])), cohort, "test")
 

@@ -47,17 +47,20 @@ def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom,
     kept = [write_dicom(pixels, name=name) for name in ("in/b.dcm", "in/deep/1.2.3")]
     write_dicom(pixels, name="in/ct.dcm", Modality="CT")
     write_dicom(pixels, name="in/cine.dcm", NumberOfFrames=2)
+    write_dicom(pixels, name="in/unspaced.dcm", PixelSpacing=None)
     (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
-    assert find_radiographs(tmp_path / "in") == [{"image": str(path)} for path in sorted(kept)]
-    assert "left out 3 of 5 files" in caplog.text
+    assert find_radiographs(tmp_path / "in", RadiographReader()) == [{"image": str(path)} for path in sorted(kept)]
+    assert "left out 4 of 6 files" in caplog.text
     assert "ct.dcm: its Modality (0008,0060) is CT" in caplog.text
     assert "page.dcm: not a DICOM file" in caplog.text
-    assert "cine.dcm: it has 2 frames" in caplog.text
+    assert "cine.dcm: has 2 frames" in caplog.text
+    assert "unspaced.dcm: no pixel spacing" in caplog.text
+    assert len(find_radiographs(tmp_path / "in", RadiographReader("pixels"))) == 3
 
 
 def test_folder_without_radiographs_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
-        find_radiographs(tmp_path / "gone")
+        find_radiographs(tmp_path / "gone", RadiographReader())
     (tmp_path / "note.txt").write_text("hello")
     with pytest.raises(DataError, match="none of its 1 files"):
-        find_radiographs(tmp_path)
+        find_radiographs(tmp_path, RadiographReader())

@@ -99,7 +99,7 @@ def test_spacing_comes_from_the_most_trusted_tag(write_dicom, tags, spacing):
 
 def test_unknown_spacing_is_refused_unless_pixels_are_asked_for(write_dicom):
     path = write_dicom(RAMP, PixelSpacing=None)
-    with pytest.raises(DataError, match=r"image\.dcm: no pixel spacing.*PixelSpacing.*unknown_spacing='pixels'"):
+    with pytest.raises(DataError, match=r"image\.dcm: no pixel spacing.*PixelSpacing.*--unknown_spacing pixels"):
         RadiographReader().get_data(path)
     _, meta = read(path, unknown_spacing="pixels")
     assert meta["spacing_known"] is False
@@ -238,6 +238,35 @@ def test_colour_and_frames(write_dicom):
 
 def test_window_without_width(write_dicom):
     refused(write_dicom(RAMP, WindowCenter=100, WindowWidth=0), "WindowWidth")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"VOILUTSequence": []}, {"ModalityLUTSequence": []}, {"RescaleSlope": None, "RescaleIntercept": None}],
+    ids=lambda tags: next(iter(tags)),
+)
+def test_empty_optional_tags_are_as_if_they_were_not_there(write_dicom, tags):
+    path = write_dicom(RAMP, bits=12, WindowCenter=2000, WindowWidth=4000)
+    expected = read(path)[0]
+    dataset = pydicom.dcmread(path)
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    dataset.save_as(path, **IN_FILE_FORMAT)
+    np.testing.assert_array_equal(read(path)[0], expected)
+
+
+def test_rescale_needs_both_of_its_tags(write_dicom):
+    """As pydicom has it: an intercept alone is no rescale."""
+    np.testing.assert_allclose(read(write_dicom(RAMP, bits=12, RescaleIntercept=-1024))[0], RAMP.T / 4095, atol=1e-6)
+
+
+def test_whatever_is_wrong_with_a_header_is_told_with_the_file_s_name(write_dicom):
+    item = Dataset()
+    item.LUTDescriptor = [4, 0, 8]
+    refused(write_dicom(RAMP, VOILUTSequence=[item]), "its header cannot be used")  # a LUT without data
+    path = write_dicom(RAMP)
+    path.write_bytes(path.read_bytes().replace(b"0.4\\0.2", b"abc\\0.2"))
+    refused(path, "its header cannot be used")
 
 
 def test_error_survives_the_transforms_that_wrap_it(tmp_path):

@@ -86,9 +86,9 @@ def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
     train(tmp_path, 4)
     log = pd.read_csv(tmp_path / "eval" / "training.csv")
     about = pd.read_json(tmp_path / "models" / "model.json", typ="series")
-    best = log["val_dice_by_image_over_positives"]
+    best = log["val_dice_pooled_over_all"]
     assert about["epoch"] == log["epoch"][best.idxmax()]
-    assert about["val_dice_by_image_over_positives"] == pytest.approx(best.max())
+    assert about["val_dice_pooled_over_all"] == pytest.approx(best.max())
     assert about["trained_on"] == "phantoms"
     state = read_checkpoint(tmp_path / "models" / "last.pt")
     assert state["best_metric"] == pytest.approx(best.max())
@@ -108,6 +108,23 @@ def test_patience_stops_after_epochs_without_a_better_model(train, tmp_path):
     trainer = train(tmp_path, 9, patience=2, learning_rate=0.0)  # nothing is learnt, so the first is never bettered
     state = read_checkpoint(tmp_path / "models" / "last.pt")
     assert trainer.state.epoch == state["epoch"] == state["best_metric_epoch"] + 2 < 9
+
+
+def test_patience_does_not_run_out_before_the_first_validation(train, tmp_path):
+    trainer = train(tmp_path, 4, patience=2, val_interval=4)
+    assert trainer.state.epoch == 4
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
+def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, caplog):
+    train(tmp_path, 1)
+    before = read_checkpoint(tmp_path / "models" / "last.pt")["network"]
+    train(tmp_path, 3, resume=True, learning_rate=0.004)
+    assert not same(before, read_checkpoint(tmp_path / "models" / "last.pt")["network"])
+    rates = pd.read_csv(tmp_path / "eval" / "training.csv")["learning_rate"]
+    # epoch 3 begins after 8 of 12 steps of a cycle whose top, 0.004, comes after three tenths of them
+    assert 0.0005 < rates[2] < 0.003
+    assert "planned differently before the interruption" in caplog.text
 
 
 def test_resume_without_a_checkpoint(train, tmp_path):

@@ -3,7 +3,7 @@
 from .boxes import BoxesToMaskd, boxes_to_mask
 from .errors import DataError, plain_error, prepare_console
 from .find_radiographs import find_radiographs
-from .outputs import OutputLayout, SaveOverlayd, overlay
+from .outputs import OutputLayout, SaveOverlayd, check_writable, image_name, overlay
 from .radiograph_reader import RadiographReader
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "RadiographReader",
     "SaveOverlayd",
     "boxes_to_mask",
+    "check_writable",
     "find_radiographs",
+    "image_name",
     "overlay",
     "plain_error",
     "prepare_console",

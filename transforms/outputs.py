@@ -1,10 +1,10 @@
-"""What inference leaves on disk beside the masks that MONAI saves: names, and overlays."""
+"""What inference leaves on disk beside the masks that MONAI saves: where, under which names, and overlays."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,33 @@ from monai.transforms import LoadImage, MapTransform
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from .errors import DataError
+
 IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 COLOUR = np.array([255, 127, 14], np.float32)
+
+
+def check_writable(folders: Sequence[os.PathLike | str]) -> None:
+    """Make folders where missing and write a file into each, before hours are spent.
+
+    Raises:
+        DataError: with the folder that cannot be written to.
+    """
+    for folder in folders:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise DataError(
+                f"{folder}: cannot be written to ({error.strerror}). Give another folder, or correct its permissions."
+            ) from error
+
+
+def image_name(path: os.PathLike | str) -> str:
+    """The name of an image's file without what is known to be an extension: a UID keeps its last component."""
+    path = Path(path)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 
 class OutputLayout(FolderLayoutBase):
@@ -40,10 +65,9 @@ class OutputLayout(FolderLayoutBase):
 
     def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:
         path = Path(subject).resolve()
-        name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
         root = self.input_dir.resolve()
         folder = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
-        out = self.output_dir / folder / f"{name}_{self.postfix}{self.suffix}"
+        out = self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}"
         out.parent.mkdir(parents=True, exist_ok=True)
         return str(out)
 

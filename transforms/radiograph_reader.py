@@ -6,7 +6,8 @@ Knows DICOM and MONAI's reader interface; knows no data set, and nothing of trai
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ except ImportError:  # pydicom 2, which MONAI Label pins
 
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 
 
@@ -68,16 +70,31 @@ class RadiographReader(ImageReader):
             raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
         return Path(paths[0])
 
-    def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
-        dataset = read_dicom(img)
-        spacing = pixel_spacing(dataset)
+    def open(self, path: os.PathLike | str) -> tuple[Dataset, tuple[float, float] | None]:
+        """Read a file whole, its pixels still encoded, and check all that can be checked without decoding them.
+
+        Returns:
+            the data set, and the spacing along (x, y) in millimetres or None if it is not known.
+
+        Raises:
+            DataError: as ``get_data``.
+        """
+        path = Path(path)
+        with _naming(path):
+            dataset = read_dicom(path)
+            spacing = pixel_spacing(dataset)
         if spacing is None and self.unknown_spacing == "refuse":
             raise DataError(
-                f"{img}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
-                "PixelSpacing (0028,0030) to the file, or read it in pixels with "
-                "RadiographReader(unknown_spacing='pixels')."
+                f"{path}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
+                "PixelSpacing (0028,0030) to the file; or, where pixels will do as the unit, set unknown_spacing to "
+                "'pixels': --unknown_spacing pixels, or --reader#unknown_spacing pixels for a bundle."
             )
-        values = display_values(dataset, img)
+        return dataset, spacing
+
+    def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
+        dataset, spacing = self.open(img)
+        with _naming(img):
+            values = display_values(dataset, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
         affine = np.diag([-spacing_x, -spacing_y, 1.0, 1.0])
         return np.ascontiguousarray(values.T), {
@@ -88,6 +105,19 @@ class RadiographReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             "spacing_known": spacing is not None,
         }
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Headers can be wrong in more ways than can be listed: whatever fails on one is told with the file's name."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{path}: its header cannot be used ({type(error).__name__}: {error}). Correct or leave out the file."
+        ) from error
 
 
 def read_dicom(path: Path) -> Dataset:
@@ -104,6 +134,9 @@ def read_dicom(path: Path) -> Dataset:
         raise DataError(f"{path}: not a DICOM file: {_first_bytes(path)}. Remove it, or export it again.") from error
     except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
+    for tag in OPTIONAL_TAGS:  # anonymisers leave them without a value
+        if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
+            del dataset[tag]
     _check_is_radiograph(dataset, path)
     return dataset
 
@@ -165,7 +198,8 @@ def _modality_range(dataset: Dataset) -> tuple[float, float]:
         return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
     bounds = np.array([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1] if signed else [0.0, 2.0**bits - 1])
-    bounds = bounds * float(dataset.get("RescaleSlope") or 1) + float(dataset.get("RescaleIntercept") or 0)
+    if "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
+        bounds = bounds * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
     return float(bounds.min()), float(bounds.max())
 
 
@@ -209,6 +243,7 @@ def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
             f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
         )
     missing = [tag for tag in REQUIRED_TAGS if dataset.get(tag) is None]
+    missing += [] if "TransferSyntaxUID" in dataset.file_meta else ["TransferSyntaxUID"]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
     frames = int(dataset.get("NumberOfFrames") or 1)
