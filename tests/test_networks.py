@@ -9,6 +9,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.networks.nets import UNet
 
 from networks import FocalBCEDiceLoss, WeightsError, fast_precision, load_weights, prepare
@@ -58,9 +59,13 @@ def test_precision_follows_the_processor():
         prepare(unet(), "cpu", "half")
 
 
-def test_compiled_network_keeps_its_state_dict():
-    network = prepare(unet(), "cpu", "float32", compile=True)
+def test_compiled_network_keeps_its_state_dict_and_takes_what_monai_gives():
+    network = prepare(unet(), "cpu", "float32", compile=True).eval()
     assert list(network.state_dict()) == list(unet().state_dict())
+    affine = torch.diag(torch.tensor([2.0, 3.0, 1.0, 1.0], dtype=torch.float64))
+    result = network(MetaTensor(IMAGE, affine=affine, meta={"filename_or_obj": "x.dcm"}))
+    torch.testing.assert_close(result.as_tensor(), unet().eval()(IMAGE))
+    assert result.meta["filename_or_obj"] == "x.dcm" and torch.equal(result.affine, affine)
 
 
 def test_weights_are_loaded_and_what_they_are_is_told(tmp_path, caplog):
