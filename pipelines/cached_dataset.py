@@ -180,10 +180,13 @@ def _compress(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expand(item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value.to(torch.float32) / FULL_SCALE if getattr(value, "dtype", None) == torch.uint16 else value
-        for key, value in item.items()
-    }
+    """The inverse of _compress, in tensors of its own, since what is kept in memory must not be changed."""
+    expanded = {}
+    for key, value in item.items():
+        if isinstance(value, torch.Tensor):
+            value = value.to(torch.float32) / FULL_SCALE if value.dtype == torch.uint16 else value.clone()
+        expanded[key] = value
+    return expanded
 
 
 def _plain(value: Any) -> Any:

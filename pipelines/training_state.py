@@ -32,8 +32,8 @@ class TrainingState:
     """Handler of a trainer: best and last checkpoint, resuming, and randomness that a resume does not change.
 
     After each epoch it writes, each by way of a temporary file, ``model.pt`` if the validation was the best so far (a
-    plain state dict), ``model.json`` (what that model is), and ``last.pt`` (all that a resume needs). A new training
-    does not overwrite an old one at once: its files are set aside as ``model.previous.pt`` and so on.
+    plain state dict), ``model.json`` (what that model is), and ``last.pt`` (all that a resume needs). Where a new
+    training would overwrite a file of an old one, that is set aside as ``model.previous.pt`` and so on.
 
     Every random state is set anew from ``seed`` and the epoch when an epoch starts. So N epochs are, bit for bit,
     k epochs and a resume, whatever drew random numbers in between.
@@ -87,14 +87,10 @@ class TrainingState:
 
     def started(self, engine: Engine) -> None:
         self.name = read_manifest(self.trained_on)["name"] if self.trained_on else "unknown data"
+        self.written: set[str] = set()
         if self.resume:
             self._load(engine)
-            return
-        for name in (BEST, LAST, ABOUT):
-            path = self.folder / name
-            if path.exists():
-                os.replace(path, path.with_name(f"{path.stem}.previous{path.suffix}"))
-                logger.info("set aside the last training's %s as %s.previous%s", name, path.stem, path.suffix)
+            self.written = {BEST, LAST, ABOUT}
 
     def epoch_started(self, engine: Engine) -> None:
         seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
@@ -106,14 +102,14 @@ class TrainingState:
     def epoch_completed(self, engine: Engine) -> None:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
-            with atomic_path(self.folder / BEST) as scratch:
+            with atomic_path(self._path(BEST)) as scratch:
                 torch.save(self.network.state_dict(), scratch)
             about = {
                 "trained_on": self.name,
                 "epoch": engine.state.epoch,
                 best.key_metric_name: float(best.best_metric),
             }
-            with atomic_write(self.folder / ABOUT) as file:
+            with atomic_write(self._path(ABOUT)) as file:
                 json.dump(about, file, indent=2)
         state = {
             "epoch": engine.state.epoch,
@@ -127,7 +123,7 @@ class TrainingState:
             state["lr_scheduler"] = _values(self.lr_scheduler.state_dict())
         if engine.scaler is not None:
             state["scaler"] = engine.scaler.state_dict()
-        with atomic_path(self.folder / LAST) as scratch:
+        with atomic_path(self._path(LAST)) as scratch:
             torch.save(state, scratch)
         since = engine.state.epoch - best.best_metric_epoch
         if self.patience is not None and best.best_metric_epoch > 0 and since >= self.patience:
@@ -137,6 +133,15 @@ class TrainingState:
     def completed(self, engine: Engine) -> None:
         if self.evaluator.state.best_metric_epoch < 1:
             logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
+
+    def _path(self, name: str) -> Path:
+        """Where to write; before the first time, a file of an earlier training is set aside."""
+        path = self.folder / name
+        if name not in self.written and path.exists():
+            os.replace(path, path.with_name(f"{path.stem}.previous{path.suffix}"))
+            logger.info("set aside the earlier training's %s as %s.previous%s", name, path.stem, path.suffix)
+        self.written.add(name)
+        return path
 
     def _load(self, engine: Engine) -> None:
         path = self.folder / LAST
