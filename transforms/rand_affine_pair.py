@@ -1,0 +1,64 @@
+"""A random affine map for an image and its mask together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
+from torch.nn.functional import affine_grid, grid_sample
+
+
+class RandAffinePaird(RandomizableTransform, MapTransform):
+    """Rotates, shears, scales and shifts 2D images and masks alike, in one resampling. Not invertible: for training.
+
+    MONAI's RandAffined resamples key by key, in float64. On two cores that was 9 % of an epoch, this is a fifth of it.
+
+    Floating-point values are interpolated linearly; of masks (integers, 0 or 1) those pixels stay of which at least
+    half is inside. What comes from beyond the border is 0.
+
+    Args:
+        keys: tensors of shape (C, x, y), all of one x and y.
+        prob: probability of any change.
+        rotate: greatest angle in radians.
+        shear: greatest shear, as the tangent of its angle.
+        scale: greatest logarithm of the scale: 0.15 is 0.86 to 1.16.
+        shift: greatest shift along an axis, as a fraction of its size.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float, rotate: float, shear: float, scale: float, shift: float):
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.rotate, self.shear, self.scale, self.shift = rotate, shear, scale, shift
+
+    def randomize(self, data: Any = None) -> None:
+        super().randomize(None)
+        angle, shear, log_scale = (self.R.uniform(-m, m) for m in (self.rotate, self.shear, self.scale))
+        cosine, sine = np.cos(angle), np.sin(angle)
+        self.matrix = np.exp(log_scale) * np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1, shear], [0, 1]])
+        self.offset = self.R.uniform(-self.shift, self.shift, 2)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        self.randomize()
+        if not self._do_transform:
+            return d
+        tensors = [d[key] for key in self.key_iterator(d)]
+        stack = torch.cat([tensor.to(torch.float32) for tensor in tensors])[None]
+        moved = grid_sample(stack, self._grid(stack.shape), mode="bilinear", padding_mode="zeros", align_corners=False)
+        for key, tensor, part in zip(self.key_iterator(d), tensors, moved[0].split([len(t) for t in tensors])):
+            d[key] = part if tensor.is_floating_point() else (part >= 0.5).to(tensor.dtype)
+        return d
+
+    def _grid(self, shape: torch.Size) -> torch.Tensor:
+        """Where each pixel comes from: ``centre + matrix (position - centre) + offset``, (x, y) in pixels.
+
+        torch's coordinates run from -1 to 1 along each axis, the last axis (y) first.
+        """
+        size = np.array(shape[2:], float)
+        matrix = (self.matrix * size[None] / size[:, None])[::-1, ::-1]
+        theta = np.concatenate([matrix, 2 * self.offset[::-1, None]], axis=1)
+        return affine_grid(torch.from_numpy(theta[None].copy()).to(torch.float32), list(shape), align_corners=False)
