@@ -20,6 +20,7 @@ class _Way:
     """One way of training, timed some steps at a time."""
 
     def __init__(self, files: list[str], cached: bool, overrides: dict[str, Any]):
+        self.cached = cached
         parser = ConfigParser()
         parser.read_config(files)
         parser.update(overrides)
@@ -75,7 +76,7 @@ def benchmark(bundle_root: Path, **overrides: Any) -> None:
         "this bundle, cached": _Way(ours, True, overrides),
     }
     for way in ways.values():
-        way.time(2, keep=False)  # warms up
+        way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
     for _ in range(ROUNDS):  # in turn, so that a machine that grows slower does so for all
         for way in ways.values():
             way.time(STEPS, keep=True)
