@@ -23,7 +23,7 @@ from tqdm import tqdm
 import transforms
 from transforms import DataError, plain_error
 
-from .files import atomic_path
+from .atomic_files import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from ignite.engine import Engine, Events
 
 from transforms import DataError, check_writable, image_name
 
+from .atomic_files import atomic_write
 from .detection import mask_to_boxes, mean_average_precision, write_submission
-from .files import atomic_write
 from .metrics import image_row, summarise
 from .pictures import draw_cases
 

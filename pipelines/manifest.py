@@ -20,7 +20,7 @@ import numpy as np
 
 from transforms import DataError, RadiographReader
 
-from .files import atomic_write
+from .atomic_files import atomic_write
 
 SCHEMA = Path(__file__).resolve().parents[1] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines
 SPLITS = ("training", "validation", "test")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .files import atomic_path
+from .atomic_files import atomic_path
 
 TRUTH, PREDICTION = "#00c2a8", "#ff7f0e"  # told apart by people with any colour vision
 

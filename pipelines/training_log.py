@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import from_engine
 
-from .files import atomic_write
+from .atomic_files import atomic_write
 from .pictures import draw_curves
 
 

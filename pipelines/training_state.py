@@ -17,7 +17,7 @@ from monai.data.utils import set_rnd
 from networks import check_fits, read_checkpoint
 from transforms import DataError
 
-from .files import atomic_path, atomic_write
+from .atomic_files import atomic_path, atomic_write
 from .manifest import read_manifest
 
 logger = logging.getLogger(__name__)
