@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage."""
     prepare_console()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    options = vars(_parser().parse_args(arguments))
+    options = {key: value for key, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     command = options.pop("command")
     try:
         command(**options)
@@ -60,29 +60,28 @@ def _parser() -> argparse.ArgumentParser:
     phantoms.add_argument("--seed", type=int, default=0)
     phantoms.set_defaults(command=draw_phantoms)
 
-    evaluate = verbs.add_parser("evaluate", help="measure a bundle's model on one split of a manifest")
-    evaluate.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
-    evaluate.add_argument("--manifest", metavar="FILE")
-    evaluate.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
+    bundle, data, running = (argparse.ArgumentParser(add_help=False) for _ in range(3))  # what several verbs take
+    bundle.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
+    data.add_argument("--manifest", metavar="FILE")
+    data.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
+    running.add_argument("--weights", metavar="FILE")
+    running.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
+
+    text = "measure a bundle's model on one split of a manifest"
+    evaluate = verbs.add_parser("evaluate", parents=[bundle, data, running], help=text)
     evaluate.add_argument("--split", choices=("training", "validation", "test"))
-    evaluate.add_argument("--weights", metavar="FILE")
     evaluate.add_argument("--output", dest="output_dir", metavar="DIR")
-    evaluate.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
     evaluate.set_defaults(command=_evaluate)
 
-    predict = verbs.add_parser("predict", help="masks and overlays for a folder of DICOM radiographs")
-    predict.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
+    text = "masks and overlays for a folder of DICOM radiographs"
+    predict = verbs.add_parser("predict", parents=[bundle, running], help=text)
     predict.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR")
     predict.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    predict.add_argument("--weights", metavar="FILE")
     predict.add_argument("--submission", metavar="CSV", help="also write the challenge's submission (names the files)")
-    predict.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
     predict.set_defaults(command=_predict)
 
-    speed = verbs.add_parser("benchmark", help="images per second of training, beside the usual way, as ratios")
-    speed.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
-    speed.add_argument("--manifest", metavar="FILE")
-    speed.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
+    text = "images per second of training, beside the usual way, as ratios"
+    speed = verbs.add_parser("benchmark", parents=[bundle, data], help=text)
     speed.set_defaults(command=_benchmark)
     return parser
 
@@ -91,7 +90,7 @@ def _evaluate(bundle: str, **overrides: Any) -> None:
     _run(bundle, ["train.json", "evaluate.json"], "evaluating", overrides)
 
 
-def _predict(bundle: str, output_dir: str, submission: str | None, **overrides: Any) -> None:
+def _predict(bundle: str, output_dir: str, submission: str | None = None, **overrides: Any) -> None:
     files = ["inference.json"]
     if submission:
         files.append("submission.json")
@@ -100,13 +99,12 @@ def _predict(bundle: str, output_dir: str, submission: str | None, **overrides: 
 
 
 def _benchmark(bundle: str, **overrides: Any) -> None:
-    benchmark(_find_bundle(bundle), **{key: value for key, value in overrides.items() if value is not None})
+    benchmark(_find_bundle(bundle), **overrides)
 
 
 def _run(bundle: str, files: list[str], run_id: str, overrides: dict[str, Any]) -> None:
     root = _find_bundle(bundle)
-    given = {key: value for key, value in overrides.items() if value is not None}
-    run(run_id=run_id, config_file=[str(root / "configs" / name) for name in files], bundle_root=str(root), **given)
+    run(run_id=run_id, config_file=[str(root / "configs" / name) for name in files], bundle_root=str(root), **overrides)
 
 
 def _find_bundle(bundle: str) -> Path:

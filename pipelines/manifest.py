@@ -73,10 +73,9 @@ def _check_patients(manifest: dict[str, Any], path: Path) -> None:
 
 def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
     """Write a manifest, atomically, one entry a line."""
-    entries = {split: manifest[split] for split in SPLITS}
     head = json.dumps({k: v for k, v in manifest.items() if k not in SPLITS}, indent=2)
     lists = ",\n".join(
-        f'  "{split}": [\n' + ",\n".join(f"    {json.dumps(entry)}" for entry in entries[split]) + "\n  ]"
+        f'  "{split}": [\n' + ",\n".join(f"    {json.dumps(entry)}" for entry in manifest[split]) + "\n  ]"
         for split in SPLITS
     )
     with atomic_write(path) as file:
@@ -136,6 +135,16 @@ def datalist(
     return found
 
 
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Check the fractions of training, validation and test, for those who have much to do before they split.
+
+    Raises:
+        DataError: if they are not three, none negative, that add up to 1.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
+
+
 def split_patients(
     patients: Sequence[str], strata: Sequence[str], fractions: Sequence[float], seed: int
 ) -> dict[str, str]:
@@ -151,10 +160,9 @@ def split_patients(
         the split of each patient.
 
     Raises:
-        ValueError: if the fractions are not three that add up to 1.
+        DataError: if the fractions are not three that add up to 1.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
+    check_fractions(fractions)
     frequency = Counter(strata)
     stratum_of: dict[str, str] = {}
     for patient, stratum in zip(patients, strata):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from transforms import DataError, RadiographReader, check_writable
 
-from .manifest import SPLITS, pseudonym, split_patients, write_manifest
+from .manifest import SPLITS, check_fractions, pseudonym, split_patients, write_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,7 @@ def build_rsna_manifest(
     """
     folder = Path(folder)
     check_writable([Path(out).absolute().parent])
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise DataError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
+    check_fractions(fractions)
     reader = RadiographReader(unknown_spacing)
     boxes = _read_boxes(folder / LABELS)
     classes = _read_table(folder / DETAILS, ["patientId", "class"]).drop_duplicates("patientId")
