@@ -1,15 +1,29 @@
 """Networks and losses that MONAI does not have, and how a network is made ready to run. Knows no data."""
 
+from .classic_unet import ClassicUNet
+from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss
+from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
 from .prepare import fast_precision, prepare
+from .unet_with_head import UNetWithHead
+from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
 from .weights import WeightsError, check_fits, load_weights, read_checkpoint
 
 __all__ = [
+    "SLICE_OFFSETS",
+    "ClassicUNet",
     "FocalBCEDiceLoss",
+    "MobileNetV3LargeEncoder",
+    "SliceChannels",
+    "UNetWithHead",
+    "VolumeInferer",
     "WeightsError",
     "check_fits",
     "fast_precision",
+    "load_imagenet_encoder",
+    "load_encoder",
     "load_weights",
     "prepare",
     "read_checkpoint",
+    "slice_channels",
 ]

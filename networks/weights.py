@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ class WeightsError(ValueError):
 
 
 def read_checkpoint(path: os.PathLike | str) -> dict:
-    """Load a file written by ``torch.save`` without running any code from it, onto the CPU.
+    """Load a file of ``torch.save``, or one named ``.safetensors``, without running any code from it, onto the CPU.
 
     Raises:
         WeightsError: if it is missing, or is not a dictionary of tensors and plain values.
@@ -29,7 +30,14 @@ def read_checkpoint(path: os.PathLike | str) -> dict:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file. Train first, or give the file of another training.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # not everyone who runs a bundle has it, or needs it
+
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise WeightsError(f"{path}: reading it needs the package safetensors: run pip install safetensors.") from error
     except Exception as error:  # torch.load fails in pickle, zipfile or its own ways
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"{path}: cannot be loaded as weights ({reason}). Copy it again, or train again.") from error
@@ -38,25 +46,35 @@ def read_checkpoint(path: os.PathLike | str) -> dict:
     return content
 
 
-def load_weights(network: nn.Module, path: os.PathLike | str) -> nn.Module:
+def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -> nn.Module:
     """Load a state dict into a network; every name and shape must fit.
 
     Args:
         network: any module; its parameters keep their device.
         path: a file of ``torch.save(network.state_dict(), path)``. If there is a JSON file of the same name beside
             it, what it says of the weights goes into the log.
+        settings: what the network will be used with and its weights do not hold, such as ``image_size``. Where that
+            JSON file says that another value was trained with, the weights are refused.
 
     Returns:
         ``network``
 
     Raises:
-        WeightsError: as :func:`read_checkpoint`, or if the weights are those of another network.
+        WeightsError: as :func:`read_checkpoint`, or if the weights are those of another network or other settings.
     """
     check_fits(network, state := read_checkpoint(path), path)
+    beside = Path(path).with_suffix(".json")
+    about = json.loads(beside.read_text()) if beside.is_file() else {}
+    trained_with = about.pop("settings", {})
+    for name, value in settings.items():
+        if trained_with.get(name, value) != value:
+            raise WeightsError(
+                f"{path}: was trained with {name} {trained_with[name]}, and {value} is configured: give --{name} "
+                f"{trained_with[name]}, or other weights."
+            )
     network.load_state_dict(state)
-    about = Path(path).with_suffix(".json")
-    if about.is_file():
-        logger.info("%s: %s", path, ", ".join(f"{k} {v}" for k, v in json.loads(about.read_text()).items()))
+    if about:
+        logger.info("%s: %s", path, ", ".join(f"{k} {v}" for k, v in (about | trained_with).items()))
     return network
 
 

@@ -1,21 +1,31 @@
 """Engines' handlers, data sets on disk, evaluation, and the commands. Uses ``transforms`` and ``networks``."""
 
 from .cached_dataset import CachedDataset
+from .cached_slices import CachedSlices
+from .class_metrics import MeanOfOrgans
+from .class_report import ClassReport
+from .ct_phantoms import draw_ct_phantoms
 from .evaluation import EvaluationReport, Submission
 from .manifest import datalist, read_manifest
 from .phantoms import draw_phantoms
 from .start import start
+from .stressed_dataset import StressedDataset
 from .training_log import EpochLog, TrainingProgress
 from .training_state import TrainingState
 
 __all__ = [
     "CachedDataset",
+    "CachedSlices",
+    "ClassReport",
     "EpochLog",
     "EvaluationReport",
+    "MeanOfOrgans",
+    "StressedDataset",
     "Submission",
     "TrainingProgress",
     "TrainingState",
     "datalist",
+    "draw_ct_phantoms",
     "draw_phantoms",
     "read_manifest",
     "start",

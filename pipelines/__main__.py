@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +14,33 @@ from monai.bundle import run
 
 from transforms import DataError, plain_error, prepare_console
 
+from .abdominal_trauma import build_abdominal_trauma_manifest, build_png_slices_manifest
 from .benchmark import benchmark
+from .cross_validation import cross_validate
+from .ct_phantoms import draw_ct_phantoms
+from .masks import build_masks_manifest
+from .package import package
 from .phantoms import draw_phantoms
+from .prediction import NOTHING_DONE, SUFFIXES, predict
 from .rsna import build_rsna_manifest
+from .verify_package import verify
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage."""
+    """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage; of predict: see prediction.py."""
     prepare_console()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     options = {key: value for key, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     command = options.pop("command")
     try:
-        command(**options)
+        code = command(**options)
     except Exception as error:
         plain = plain_error(error)
         if plain is None:
             raise
         print(f"error: {plain}", file=sys.stderr)
-        return 1
-    return 0
+        return NOTHING_DONE if command is _predict else 1
+    return code if command is _predict else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,18 +62,63 @@ def _parser() -> argparse.ArgumentParser:
     rsna.add_argument("--unknown_spacing", choices=("refuse", "pixels"), default="refuse")
     rsna.set_defaults(command=build_rsna_manifest)
 
-    phantoms = verbs.add_parser("phantoms", help="draw phantom radiographs in the challenge's layout")
+    challenge = "the RSNA 2023 Abdominal Trauma challenge"
+    for kind, build, text, holds in (
+        (
+            "trauma",
+            build_abdominal_trauma_manifest,
+            f"{challenge}, or data in its layout",
+            "train_images/, segmentations/",
+        ),
+        ("trauma_png", build_png_slices_manifest, f"PNG slices of {challenge}", "images/ and masks/"),
+    ):
+        trauma = kinds.add_parser(kind, help=text)
+        trauma.add_argument("folder", metavar="DIR", help=f"holds {holds}")
+        trauma.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
+        trauma.add_argument("--name")
+        trauma.add_argument("--seed", type=int, default=0, help="of the split")
+        trauma.add_argument(
+            "--fractions", type=float, nargs=3, default=(0.7, 0.15, 0.15), metavar=("TRAINING", "VALIDATION", "TEST")
+        )
+        trauma.set_defaults(command=build)
+
+    masks = kinds.add_parser("masks", help="folders of radiographs and of masks drawn on them")
+    masks.add_argument("folder", metavar="DIR", help="images below CXR_png/, images/ or image/, masks below masks/ …")
+    masks.add_argument("--task", required=True, choices=("lungs", "opacity"))
+    masks.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
+    masks.add_argument("--name", required=True)
+    masks.add_argument("--licence")
+    masks.add_argument("--seed", type=int, default=0, help="of the split")
+    masks.add_argument(
+        "--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAINING", "VALIDATION", "TEST")
+    )
+    masks.add_argument("--patients", metavar="CSV", help="image,patient: which images are of one patient")
+    masks.set_defaults(command=build_masks_manifest)
+
+    phantoms = verbs.add_parser("phantoms", help="draw phantom radiographs, with boxes or masks")
     phantoms.add_argument("folder", metavar="DIR")
     phantoms.add_argument("--patients", type=int, default=120)
     phantoms.add_argument("--size", type=int, default=512, help="rows and columns, in pixels")
     phantoms.add_argument("--seed", type=int, default=0)
+    phantoms.add_argument("--truth", choices=("boxes", "lungs", "opacity"), default="boxes")
     phantoms.set_defaults(command=draw_phantoms)
+
+    ct_phantoms = verbs.add_parser(
+        "ct_phantoms", help="draw phantom CT in the layout of the abdominal trauma challenge"
+    )
+    ct_phantoms.add_argument("folder", metavar="DIR")
+    ct_phantoms.add_argument("--patients", type=int, default=16)
+    ct_phantoms.add_argument("--size", type=int, default=128, help="rows and columns of a slice, in pixels")
+    ct_phantoms.add_argument("--seed", type=int, default=0)
+    ct_phantoms.set_defaults(command=draw_ct_phantoms)
 
     bundle, data, running = (argparse.ArgumentParser(add_help=False) for _ in range(3))  # what several verbs take
     bundle.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
     data.add_argument("--manifest", metavar="FILE")
     data.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
     running.add_argument("--weights", metavar="FILE")
+    running.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
+    running.add_argument("--image_size", type=int, help="that the weights were trained with")
     running.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
 
     text = "measure a bundle's model on one split of a manifest"
@@ -73,38 +127,84 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", dest="output_dir", metavar="DIR")
     evaluate.set_defaults(command=_evaluate)
 
-    text = "masks and overlays for a folder of DICOM radiographs"
-    predict = verbs.add_parser("predict", parents=[bundle, running], help=text)
-    predict.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR")
-    predict.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    predict.add_argument("--submission", metavar="CSV", help="also write the challenge's submission (names the files)")
-    predict.set_defaults(command=_predict)
+    text = "masks and overlays for a tree of radiographs or CT; goes on where it was stopped"
+    codes = "exit code: 0 all done, 1 some failed, 2 nothing done; DIR/summary.json says it all"
+    predicting = verbs.add_parser("predict", parents=[bundle, running], help=text, epilog=codes)
+    predicting.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
+    predicting.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
+    predicting.add_argument("--format", choices=tuple(SUFFIXES), help="of the masks; seg is DICOM Segmentation")
+    predicting.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
+    predicting.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
+    text = "also write the challenge's submission (names the files)"
+    predicting.add_argument("--submission", metavar="CSV", help=text)
+    predicting.set_defaults(command=_predict)
+
+    text = "train and evaluate on folds: each image is predicted by a model that has not seen its patient"
+    crossed = verbs.add_parser("crossvalidate", parents=[bundle], help=text)
+    crossed.add_argument("--manifest", required=True, metavar="FILE", help="whose images are divided into folds")
+    crossed.add_argument("--dataset_dir", required=True, metavar="DIR")
+    crossed.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
+    crossed.add_argument("--folds", type=int, default=5)
+    crossed.add_argument("--seed", type=int, default=0)
+    crossed.add_argument("--epochs", type=int)
+    crossed.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as usual_way")
+    crossed.add_argument("--evaluation", nargs="*", default=(), metavar="NAME", help="overlays of the evaluation alone")
+    crossed.add_argument("--trained", metavar="DIR", help="evaluate the models of another cross-validation's output")
+    crossed.add_argument("--against", metavar="DIR", help="the output of another cross-validation, to compare with")
+    crossed.set_defaults(command=_cross_validate)
 
     text = "images per second of training, beside the usual way, as ratios"
     speed = verbs.add_parser("benchmark", parents=[bundle, data], help=text)
     speed.set_defaults(command=_benchmark)
+
+    text = "a bundle in one file that runs without this project"
+    packaging = verbs.add_parser("package", parents=[bundle], help=text)
+    packaging.add_argument("--out", required=True, metavar="FILE", help="the zip file to write")
+    packaging.set_defaults(command=_package)
+
+    text = "check a packaged bundle without unpacking it, and list what of it is code, without running any"
+    verifying = verbs.add_parser("verify", help=text)
+    verifying.add_argument("file", metavar="FILE")
+    verifying.set_defaults(command=verify)
     return parser
 
 
-def _evaluate(bundle: str, **overrides: Any) -> None:
-    _run(bundle, ["train.json", "evaluate.json"], "evaluating", overrides)
+def _evaluate(bundle: str, overlays: Sequence[str], **overrides: Any) -> None:
+    _run(bundle, ["train", *overlays, "evaluate"], "evaluating", overrides)
 
 
-def _predict(bundle: str, output_dir: str, submission: str | None = None, **overrides: Any) -> None:
-    files = ["inference.json"]
-    if submission:
-        files.append("submission.json")
-        overrides["submission"] = submission
-    _run(bundle, files, "run", {"output_dir": output_dir, **overrides})
+def _predict(bundle: str, **settings: Any) -> int:
+    root = _find_bundle(bundle)
+    _check_settings(root, settings, settings["overlays"])
+    return predict(root, **settings)
+
+
+def _check_settings(root: Path, settings: dict[str, Any], overlays: Sequence[str]) -> None:
+    for path in (root / "configs" / f"{name}.json" for name in overlays):
+        if not path.is_file():
+            raise DataError(f"{path}: no such overlay. Give the name of a file of {path.parent}, without .json.")
+    reader = json.loads((root / "configs" / "inference.json").read_text())["reader"]
+    if "reader#unknown_spacing" in settings and "unknown_spacing" not in reader:
+        raise DataError(f"{root.name}: has no --unknown_spacing, which is for radiographs. Leave it out.")
 
 
 def _benchmark(bundle: str, **overrides: Any) -> None:
     benchmark(_find_bundle(bundle), **overrides)
 
 
+def _package(bundle: str, out: str) -> None:
+    package(_find_bundle(bundle), out)
+
+
+def _cross_validate(bundle: str, **settings: Any) -> None:
+    cross_validate(_find_bundle(bundle), **settings)
+
+
 def _run(bundle: str, files: list[str], run_id: str, overrides: dict[str, Any]) -> None:
     root = _find_bundle(bundle)
-    run(run_id=run_id, config_file=[str(root / "configs" / name) for name in files], bundle_root=str(root), **overrides)
+    _check_settings(root, overrides, files)
+    paths = [root / "configs" / f"{name}.json" for name in files]
+    run(run_id=run_id, config_file=[str(path) for path in paths], bundle_root=str(root), **overrides)
 
 
 def _find_bundle(bundle: str) -> Path:

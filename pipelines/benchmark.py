@@ -13,6 +13,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 
+from .cached_slices import CachedSlices
+
 ROUNDS, STEPS = 5, 6
 
 
@@ -69,18 +71,18 @@ def benchmark(bundle_root: Path, **overrides: Any) -> None:
     configs = bundle_root / "configs"
     ours, usual = [str(configs / "train.json")], [str(configs / "train.json"), str(configs / "usual_way.json")]
     overrides = {"bundle_root": str(bundle_root), **overrides}
-    ways = {
-        "usual way, not cached": _Way(usual, False, overrides),
-        "usual way, cached": _Way(usual, True, overrides),
-        "this bundle, not cached": _Way(ours, False, overrides),
-        "this bundle, cached": _Way(ours, True, overrides),
-    }
+    ways = {"usual way, cached": _Way(usual, True, overrides), "this bundle, cached": _Way(ours, True, overrides)}
+    if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # nobody reads a volume for a slice
+        ways = {
+            "usual way, not cached": _Way(usual, False, overrides),
+            "this bundle, not cached": _Way(ours, False, overrides),
+        } | ways
     for way in ways.values():
         way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
     for _ in range(ROUNDS):  # in turn, so that a machine that grows slower does so for all
         for way in ways.values():
             way.time(STEPS, keep=True)
-    slowest = statistics.median(ways["usual way, not cached"].rates)
+    slowest = min(statistics.median(way.rates) for way in ways.values())
     print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
     print(f"{'':26}images per second  ratio  waiting for the loader")
     for name, way in ways.items():

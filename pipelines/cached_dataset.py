@@ -22,8 +22,7 @@ from tqdm import tqdm
 
 import transforms
 from transforms import DataError, plain_error
-
-from .atomic_files import atomic_path
+from transforms.atomic_files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +50,9 @@ class CachedDataset(PersistentDataset):
         DataError: if items cannot be read; it lists the first ten and what is wrong with each.
     """
 
+    unit = "images"  # what its items are made of, in messages
+    max_workers = 64  # that fill the cache
+
     def __init__(
         self,
         data: Sequence[dict[str, Any]],
@@ -71,6 +73,10 @@ class CachedDataset(PersistentDataset):
         if self.track_meta:
             for key, record in torch.load(_meta_file(self.files[index]), weights_only=True).items():
                 item[key] = MetaTensor(item[key], meta=record["meta"], applied_operations=record["operations"])
+        return self.change(item)
+
+    def change(self, item: dict[str, Any]) -> Any:
+        """The random transforms, which take half the time where they need not keep metadata."""
         tracked = get_track_meta()
         set_track_meta(tracked and self.track_meta)
         try:
@@ -87,24 +93,32 @@ class CachedDataset(PersistentDataset):
             self.memory_left -= sum(value.nbytes for value in item.values() if isinstance(value, torch.Tensor))
         return item
 
+    def parts(self, index: int) -> list[Path]:
+        """The files that an item is kept in."""
+        file = self.files[index]
+        return [file, _meta_file(file)] if self.track_meta else [file]
+
     def _fill(self) -> None:
-        needed = [[file, _meta_file(file)] if self.track_meta else [file] for file in self.files]
-        missing = [index for index, files in enumerate(needed) if not all(file.is_file() for file in files)]
+        missing = [i for i in range(len(self.files)) if not all(part.is_file() for part in self.parts(i))]
         logger.info("cache %s: %d of %d found", self.cache_dir, len(self.files) - len(missing), len(self.files))
-        workers = min(os.cpu_count() or 1, len(missing) // 8)
+        workers = min(os.cpu_count() or 1, len(missing) // 8, self.max_workers)
         errors = DataLoader(_Fill(self, missing), batch_size=None, num_workers=workers)
         progress = tqdm(errors, total=len(missing), desc="decoding images once", unit="file", disable=None)
         failed = [error for error in progress if error]
         if failed:
             shown = "\n".join(f"  {error}" for error in failed[:10])
             more = f"\n  ... and {len(failed) - 10} more" if len(failed) > 10 else ""
-            raise DataError(f"{len(failed)} of {len(self.files)} images cannot be used:\n{shown}{more}")
+            raise DataError(f"{len(failed)} of {len(self.files)} {self.unit} cannot be used:\n{shown}{more}")
+
+    def read(self, index: int) -> dict[str, Any]:
+        """The result of the deterministic transforms."""
+        item = deepcopy(self.data[index])
+        _verify(item.pop("sha256", None), item["image"])
+        return self._pre_transform(item)
 
     def make(self, index: int) -> None:
         """Read, transform and keep one item."""
-        item = deepcopy(self.data[index])
-        _verify(item.pop("sha256", None), item["image"])
-        item = self._pre_transform(item)
+        item = self.read(index)
         with atomic_path(self.files[index]) as scratch:
             torch.save(_compress(item), scratch)
         if self.track_meta:
@@ -139,6 +153,7 @@ class _Fill(Dataset):
 
 
 def _verify(checksum: str | None, path: str) -> None:
+    """Of single files: a series' entry has no checksum."""
     if checksum is not None and hashlib.sha256(Path(path).read_bytes()).hexdigest() != checksum:
         raise DataError(f"{path}: is not the file that the manifest was made of (its SHA-256 differs). Make it anew.")
 
@@ -151,11 +166,19 @@ def _sources_hash() -> str:
 
 def _key(item: dict[str, Any], made_by: list[str]) -> str:
     stats = {}
-    for key, value in item.items():
-        if isinstance(value, str) and os.path.isfile(value):
-            stat = os.stat(value)
-            stats[key] = [stat.st_size, stat.st_mtime_ns]
+    for value in item.values():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and os.path.exists(path):
+                stats[path] = _stat(path)
     return hashlib.sha256(json.dumps([item, stats, made_by], sort_keys=True).encode()).hexdigest()
+
+
+def _stat(path: str) -> list:
+    """Size and time of a file; or the names, sizes and times of the files in a folder, which is a series."""
+    if os.path.isdir(path):
+        return [[entry.name, *_stat(entry.path)] for entry in sorted(os.scandir(path), key=lambda entry: entry.name)]
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _meta_file(file: Path) -> Path:
@@ -169,14 +192,28 @@ def _compress(item: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, MetaTensor):
             value = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
         if isinstance(value, torch.Tensor) and value.is_floating_point():
-            if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
-                raise ValueError(
-                    f"{key} runs from {value.min():g} to {value.max():g}; only 0 to 1 can be cached in 16 bits. Scale "
-                    "it among the deterministic transforms."
-                )
-            value = (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
+            value = to_16_bits(value, key)
         compressed[key] = value
     return compressed
+
+
+def to_16_bits(value: torch.Tensor, name: str) -> torch.Tensor:
+    """Values in 0 to 1 as uint16.
+
+    Raises:
+        ValueError: with ``name``, if there are others.
+    """
+    if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
+        raise ValueError(
+            f"{name} runs from {value.min():g} to {value.max():g}; only 0 to 1 can be cached in 16 bits. Scale it "
+            "among the deterministic transforms."
+        )
+    return (value.clamp(0, 1) * FULL_SCALE).round().to(torch.uint16)
+
+
+def from_16_bits(value: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`to_16_bits`, float32."""
+    return value.to(torch.float32) / FULL_SCALE
 
 
 def _expand(item: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +221,7 @@ def _expand(item: dict[str, Any]) -> dict[str, Any]:
     expanded = {}
     for key, value in item.items():
         if isinstance(value, torch.Tensor):
-            value = value.to(torch.float32) / FULL_SCALE if value.dtype == torch.uint16 else value.clone()
+            value = from_16_bits(value) if value.dtype == torch.uint16 else value.clone()
         expanded[key] = value
     return expanded
 

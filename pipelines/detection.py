@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from .atomic_files import atomic_write
+from transforms.atomic_files import atomic_write
 
 IOU_THRESHOLDS = tuple(np.round(np.arange(0.4, 0.8, 0.05), 2))  # 0.40, 0.45, ... 0.75
 MIN_AREA = 1e-3  # of the image. The least box of the challenge's 9,555 covers 0.2 %: smaller components are noise.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import zlib
@@ -15,10 +14,10 @@ import pandas as pd
 from ignite.engine import Engine, Events
 
 from transforms import DataError, check_writable, image_name
+from transforms.atomic_files import atomic_write
 
-from .atomic_files import atomic_write
 from .detection import mask_to_boxes, mean_average_precision, write_submission
-from .metrics import image_row, summarise
+from .metrics import image_row, log_metrics, summarise, surface_distances, write_metrics
 from .pictures import draw_cases
 
 logger = logging.getLogger(__name__)
@@ -41,15 +40,23 @@ class EvaluationReport:
         data: the data list that is evaluated.
         threshold: a pixel at or above it is predicted.
         batch_size: of the metrics by batch, see :func:`pipelines.metrics.summarise`.
+        surface_distance: whether to measure the average surface distance too, in pixels of the image's own grid and,
+            where all files say their spacing, in millimetres.
     """
 
     def __init__(
-        self, folder: os.PathLike | str, data: Sequence[dict[str, Any]], threshold: float = 0.5, batch_size: int = 8
+        self,
+        folder: os.PathLike | str,
+        data: Sequence[dict[str, Any]],
+        threshold: float = 0.5,
+        batch_size: int = 8,
+        surface_distance: bool = False,
     ):
         self.folder = Path(folder)
         self.data = data
         self.threshold = threshold
         self.batch_size = batch_size
+        self.surface_distance = surface_distance
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -69,6 +76,10 @@ class EvaluationReport:
             # both masks, packed and compressed to a few kilobytes, since the median is known only at the end
             self.masks.append(zlib.compress(np.packbits([truth > 0, probability >= self.threshold]).tobytes()))
             self.rows[-1] |= {"columns": truth.shape[0], "rows": truth.shape[1]}
+            if self.surface_distance:
+                meta = item["label"].meta
+                spacing = tuple(np.abs(np.diag(meta["affine"])[:2])) if meta.get("spacing_known") else None
+                self.rows[-1] |= surface_distances(probability >= self.threshold, truth > 0, spacing)
 
     def completed(self, engine: Engine) -> None:
         table = pd.DataFrame(self.rows)
@@ -78,10 +89,7 @@ class EvaluationReport:
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = (
                 None if np.isnan(score) else score
             )
-        with atomic_write(self.folder / "metrics.json") as file:
-            json.dump(metrics, file, indent=2)
-        with atomic_write(self.folder / "metrics.csv") as file:
-            pd.Series(metrics, name="value").rename_axis("metric").to_csv(file)
+        write_metrics(metrics, self.folder)
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
         positives = table[table["tp"] + table["fn"] > 0].sort_values("dice", kind="stable")
@@ -90,10 +98,7 @@ class EvaluationReport:
             self._draw(engine, positives.iloc[::-1][:SHOWN], "best")
             self._draw(engine, positives.iloc[middle : middle + SHOWN], "median")
             self._draw(engine, positives[:SHOWN], "worst")
-        shown = {name: "not defined" if value is None else f"{value:.4g}" for name, value in metrics.items()}
-        width = max(len(name) for name in metrics)
-        lines = [f"{name:{width}}  {value}" for name, value in shown.items()]
-        logger.info("evaluation, written to %s:\n%s", self.folder, "\n".join(lines))
+        log_metrics(metrics, self.folder)
 
     def _draw(self, engine: Engine, table: pd.DataFrame, which: str) -> None:
         load = engine.state.dataloader.dataset.transform

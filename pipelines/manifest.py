@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,10 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+from monai.data import ImageReader
 
-from transforms import DataError, RadiographReader
-
-from .atomic_files import atomic_write
+from transforms import DataError
+from transforms.atomic_files import atomic_write
 
 SCHEMA = Path(__file__).resolve().parents[1] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines
 SPLITS = ("training", "validation", "test")
@@ -35,8 +36,8 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise DataError(
-            f"{path}: no such manifest. Make one with: python -m pipelines manifest rsna DIR --out FILE, and give it "
-            "with --manifest FILE."
+            f"{path}: no such manifest. Make one with: python -m pipelines manifest KIND DIR --out FILE (see "
+            "--help for the kinds), and give it with --manifest FILE."
         )
     return _read_manifest(path, path.stat().st_mtime_ns)
 
@@ -71,6 +72,21 @@ def _check_patients(manifest: dict[str, Any], path: Path) -> None:
                 )
 
 
+def make_manifest(head: dict[str, Any], entries: Sequence[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+    """Put a manifest together; whom an entry is of is replaced by a hash, whose salt is kept nowhere.
+
+    Args:
+        head: its fields but for the version and the lists.
+        entries: of each image the split, the patient, and the entry without ``patient_id``.
+    """
+    salt = secrets.token_hex(16)
+    manifest: dict[str, Any] = {"manifest_version": 1, **head, **{split: [] for split in SPLITS}}
+    for split, patient, entry in entries:
+        named = {"image": entry["image"], "patient_id": pseudonym(patient, salt)}
+        manifest[split].append(named | entry)
+    return manifest
+
+
 def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
     """Write a manifest, atomically, one entry a line."""
     head = json.dumps({k: v for k, v in manifest.items() if k not in SPLITS}, indent=2)
@@ -86,7 +102,8 @@ def datalist(
     manifest: os.PathLike | str,
     dataset_dir: os.PathLike | str,
     split: str,
-    reader: RadiographReader | None = None,
+    reader: ImageReader | None = None,
+    task: str | None = None,
 ) -> list[dict[str, Any]]:
     """One split of a manifest as MONAI's data list.
 
@@ -95,15 +112,21 @@ def datalist(
         dataset_dir: what its paths are relative to.
         split: training, validation or test.
         reader: where given, it opens each file, so that none is refused half-way through.
+        task: where given, what the manifest must be made for.
 
     Returns:
         entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and ``sha256`` if given.
 
     Raises:
-        DataError: as :func:`read_manifest`; if the split is empty, or has no positive to train or validate with; or if
-            files are missing or refused, with the first of them.
+        DataError: as :func:`read_manifest`; if it is made for another task; if the split is empty, or has no positive
+            to train or validate with; or if files are missing or refused, with the first of them.
     """
-    entries = read_manifest(manifest)[split]
+    content = read_manifest(manifest)
+    if task is not None and content["task"] != task:
+        raise DataError(
+            f"{manifest}: its task is {content['task']}, this bundle's is {task}. Give a manifest made for {task}."
+        )
+    entries = content[split]
     if not entries:
         raise DataError(f"{manifest}: its {split} list is empty. Make it with more patients or another split.")
     if split != "test" and not any("label" in entry or entry["boxes"] for entry in entries):
@@ -114,14 +137,18 @@ def datalist(
     root = Path(dataset_dir)
     found = [
         {
-            key: str(root / entry[key]) if key in ("image", "label") else entry[key]
+            key: _below(root, entry[key]) if key in ("image", "label") else entry[key]
             for key in ("image", "label", "boxes", "sha256")
             if key in entry
         }
         for entry in entries
     ]
     missing = [
-        entry[key] for entry in found for key in ("image", "label") if key in entry and not os.path.isfile(entry[key])
+        path
+        for entry in found
+        for paths in (entry["image"], entry.get("label", []))
+        for path in ([paths] if isinstance(paths, str) else paths)
+        if not os.path.exists(path)
     ]
     if missing:
         raise DataError(
@@ -133,6 +160,10 @@ def datalist(
             for _ in pool.map(lambda entry: reader.open(entry["image"]), found):
                 pass
     return found
+
+
+def _below(root: Path, paths: str | list[str]) -> str | list[str]:
+    return [str(root / path) for path in paths] if isinstance(paths, list) else str(root / paths)
 
 
 def check_fractions(fractions: Sequence[float]) -> None:

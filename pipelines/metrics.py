@@ -5,9 +5,19 @@ One row an image holds all that is needed: how many pixels were right and wrong,
 
 from __future__ import annotations
 
+import json
+import logging
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import torch
+from monai.metrics import compute_average_surface_distance
 from sklearn.metrics import roc_auc_score
+
+from transforms.atomic_files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 
 def image_row(probability: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
@@ -69,6 +79,7 @@ def summarise(rows: pd.DataFrame, batch_size: int, threshold: float) -> dict[str
         "positives": int(positive.sum()),
         "dice_by_image_over_positives": rows["dice"][positive].mean(),
         "dice_by_image_over_positives_standard_deviation": rows["dice"][positive].std(ddof=0),
+        "dice_by_image_over_positives_5th_percentile": rows["dice"][positive].quantile(0.05),
         "iou_by_image_over_positives": rows["iou"][positive].mean(),
         f"dice_by_batch_of_{batch_size}_over_all": (
             2 * batches["tp"] / (2 * batches["tp"] + batches["fp"] + batches["fn"])
@@ -89,7 +100,54 @@ def summarise(rows: pd.DataFrame, batch_size: int, threshold: float) -> dict[str
         "image_sensitivity_over_positives": _ratio((called & positive).sum(), positive.sum()),
         "image_specificity_over_negatives": _ratio((~called & ~positive).sum(), (~positive).sum()),
     }
+    for unit in ("pixels", "mm"):
+        if f"surface_distance_{unit}" in rows:
+            metrics[f"average_surface_distance_in_{unit}_by_image_where_both_have_a_surface"] = rows[
+                f"surface_distance_{unit}"
+            ].mean()
     return {name: None if np.isnan(value) else value for name, value in metrics.items()}
+
+
+def surface_distances(
+    prediction: np.ndarray, truth: np.ndarray, spacing: tuple[float, float] | None
+) -> dict[str, float]:
+    """The average symmetric surface distance of two masks, in pixels and in millimetres.
+
+    Args:
+        prediction: boolean, of shape (x, y).
+        truth: of the same shape.
+        spacing: along (x, y) in millimetres, or None if it is not known.
+
+    Returns:
+        ``surface_distance_pixels`` and ``surface_distance_mm``; not a number where a mask is empty or, in millimetres,
+        where the spacing is not known.
+    """
+    both = bool(prediction.any() and truth.any())
+    masks = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, truth)]
+    return {
+        f"surface_distance_{unit}": float(
+            compute_average_surface_distance(*masks, include_background=True, symmetric=True, spacing=steps)
+        )
+        if both and steps is not None
+        else float("nan")
+        for unit, steps in (("pixels", (1.0, 1.0)), ("mm", spacing))
+    }
+
+
+def write_metrics(metrics: dict[str, float | None], folder: Path) -> None:
+    """Write ``metrics.json`` and ``metrics.csv`` into a folder."""
+    with atomic_write(folder / "metrics.json") as file:
+        json.dump(metrics, file, indent=2)
+    with atomic_write(folder / "metrics.csv") as file:
+        pd.Series(metrics, name="value").rename_axis("metric").to_csv(file)
+
+
+def log_metrics(metrics: dict[str, float | None], folder: Path) -> None:
+    """Show metrics that were written into a folder as a table in the log."""
+    shown = {name: "not defined" if value is None else f"{value:.4g}" for name, value in metrics.items()}
+    width = max(len(name) for name in metrics)
+    lines = [f"{name:{width}}  {value}" for name, value in shown.items()]
+    logger.info("evaluation, written to %s:\n%s", folder, "\n".join(lines))
 
 
 def _ratio(part: float, whole: float) -> float:

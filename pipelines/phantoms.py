@@ -1,4 +1,4 @@
-"""Draws a cohort of phantom chest radiographs, in the layout of the RSNA Pneumonia Detection Challenge.
+"""Draws a cohort of phantom chest radiographs, in the layouts that radiographs are published in.
 
 They let everything run before any patient's data is at hand. A model trained on them knows nothing of patients.
 """
@@ -10,8 +10,11 @@ import logging
 import os
 import tempfile
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,25 +29,67 @@ from tqdm import tqdm
 from transforms import DataError
 
 from .manifest import SPLITS, read_manifest
+from .masks import build_masks_manifest
 from .rsna import CLASSES, build_rsna_manifest
 
 logger = logging.getLogger(__name__)
 
+NAME = "phantoms"  # of their manifests
 SPACING_MM = 0.7
 IN_FILE_FORMAT = {"enforce_file_format": True} if pydicom.__version_info__[0] >= "3" else {"write_like_original": False}
 NORMAL, NOT_NORMAL, OPACITY = CLASSES
 
 
-def draw_phantoms(folder: os.PathLike | str, patients: int = 120, size: int = 512, seed: int = 0) -> str:
+def draw_phantoms(
+    folder: os.PathLike | str,
+    patients: int = 120,
+    size: int = 512,
+    seed: int = 0,
+    truth: Literal["boxes", "lungs", "opacity"] = "boxes",
+) -> str:
     """Draw a cohort on first use, with its manifest; later calls find it and draw nothing.
 
-    Four in ten phantoms have opacities. The folder appears only once it is complete.
+    Four in ten phantoms have opacities; all have them where they are the truth as masks. The folder appears only once
+    it is complete.
 
     Args:
-        folder: gets ``stage_2_train_images/*.dcm``, both CSV files of the challenge, and ``manifest.json``.
+        folder: gets ``manifest.json`` and the radiographs. With boxes as the truth: ``stage_2_train_images/*.dcm`` and
+            both CSV files, as the RSNA Pneumonia Detection Challenge has them; with masks: ``images/*.png`` and
+            ``masks/*.png``.
         patients: how many, one radiograph each.
         size: rows and columns of a radiograph in pixels.
         seed: the same seed draws the same cohort.
+        truth: boxes around opacities, or masks of the lungs, without what lies behind the heart, or of opacities.
+
+    Returns:
+        ``folder``
+
+    Raises:
+        DataError: if the folder holds anything else; nothing in it is touched.
+    """
+
+    def draw(drawn: Path) -> None:
+        if truth == "boxes":
+            _draw_challenge(drawn, patients, size, seed)
+            build_rsna_manifest(drawn, drawn / "manifest.json", name=NAME, seed=seed)
+        else:
+            _draw_masks(drawn, patients, size, seed, truth)
+            build_masks_manifest(drawn, drawn / "manifest.json", task=truth, name=NAME, seed=seed)
+
+    task, kind = ("pneumonia", "rsna") if truth == "boxes" else (truth, "masks")
+    return draw_once(folder, draw, {"task": task, "seed": seed, "patients": patients}, kind)
+
+
+def draw_once(
+    folder: os.PathLike | str, draw: Callable[[Path], None], settings: dict[str, str | int], kind: str
+) -> str:
+    """Draw a cohort of phantoms into a folder unless they are there already; it appears only once it is complete.
+
+    Args:
+        folder: the cohort's.
+        draw: draws into the path that it is given, and ends with ``manifest.json``.
+        settings: ``task``, ``seed`` and ``patients`` that a cohort already there must have.
+        kind: of the manifest that a user would make of own data.
 
     Returns:
         ``folder``
@@ -54,34 +99,53 @@ def draw_phantoms(folder: os.PathLike | str, patients: int = 120, size: int = 51
     """
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()):
-        _check_is_cohort(folder, patients, seed)
+        _check_is_cohort(folder, settings)
     else:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             drawn = Path(scratch) / folder.name
-            _draw_cohort(drawn, patients, size, seed)
-            build_rsna_manifest(drawn, drawn / "manifest.json", name="phantoms", seed=seed)
+            draw(drawn)
             os.replace(drawn, folder)
     logger.warning(
-        "These are PHANTOMS: drawn radiographs in %s. The model will know nothing of patients. For your own data: "
-        "python -m pipelines manifest rsna DIR --out FILE, then add --dataset_dir DIR --manifest FILE.",
+        "These are PHANTOMS: drawn images in %s. The model will know nothing of patients. For your own data: "
+        "python -m pipelines manifest %s DIR --out FILE, then add --dataset_dir DIR --manifest FILE.",
         folder,
+        kind,
     )
     return str(folder)
 
 
-def _check_is_cohort(folder: Path, patients: int, seed: int) -> None:
+def _check_is_cohort(folder: Path, settings: dict[str, str | int]) -> None:
     try:
         manifest = read_manifest(folder / "manifest.json")
     except DataError:
         manifest = {"name": "something else"}
-    if manifest["name"] != "phantoms":
+    if manifest["name"] != NAME:
         raise DataError(f"{folder}: holds something else than phantoms. Give an empty or a new folder for them.")
-    if (manifest["seed"], sum(len(manifest[split]) for split in SPLITS)) != (seed, patients):
+    patients = {entry["patient_id"] for split in SPLITS for entry in manifest[split]}
+    if {"task": manifest["task"], "seed": manifest["seed"], "patients": len(patients)} != settings:
         raise DataError(f"{folder}: holds phantoms drawn with other settings. Delete it, or give another folder.")
 
 
-def _draw_cohort(folder: Path, patients: int, size: int, seed: int) -> None:
+def _draw_masks(folder: Path, patients: int, size: int, seed: int, truth: str) -> None:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    with ProcessPoolExecutor() as pool:
+        jobs = pool.map(partial(_draw_masked, folder, size, seed, truth), range(patients))
+        for _ in tqdm(jobs, total=patients, desc="drawing phantoms", unit="file", disable=None):
+            pass
+
+
+def _draw_masked(folder: Path, size: int, seed: int, truth: str, number: int) -> None:
+    rng = np.random.default_rng([seed, number])
+    kind = OPACITY if truth == "opacity" else str(rng.choice(CLASSES))
+    drawn = draw_radiograph(rng, (size, size), kind)
+    mask = drawn.lungs if truth == "lungs" else drawn.opacities
+    Image.fromarray(drawn.pixels).save(folder / "images" / f"phantom_{number:03d}.png")
+    Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"phantom_{number:03d}.png")
+
+
+def _draw_challenge(folder: Path, patients: int, size: int, seed: int) -> None:
     images = folder / "stage_2_train_images"
     images.mkdir(parents=True)
     labels, classes = [], []
@@ -100,24 +164,28 @@ def _draw_cohort(folder: Path, patients: int, size: int, seed: int) -> None:
 def _draw_patient(images: Path, size: int, seed: int, number: int) -> tuple[str, str, list]:
     rng = np.random.default_rng([seed, number])
     kind = str(rng.choice([OPACITY, NORMAL, NOT_NORMAL], p=[0.4, 0.3, 0.3]))
-    pixels, boxes = draw_radiograph(rng, (size, size), kind)
+    drawn = draw_radiograph(rng, (size, size), kind)
     patient = str(uuid.UUID(bytes=rng.bytes(16), version=4))
-    write_dicom(images / f"{patient}.dcm", pixels, patient, rng)
-    return patient, kind, boxes
+    write_dicom(images / f"{patient}.dcm", drawn.pixels, patient, rng)
+    return patient, kind, drawn.boxes
 
 
-def draw_radiograph(
-    rng: np.random.Generator, shape: tuple[int, int], kind: str
-) -> tuple[np.ndarray, list[tuple[float, float, float, float]]]:
+class Drawn(NamedTuple):
+    """A phantom and its truth; arrays are of shape (rows, columns)."""
+
+    pixels: np.ndarray  # uint8, 0 black
+    boxes: list[tuple[float, float, float, float]]  # (x, y, width, height) in pixels, one around each opacity
+    opacities: np.ndarray  # boolean
+    lungs: np.ndarray  # boolean, without what lies behind the heart
+
+
+def draw_radiograph(rng: np.random.Generator, shape: tuple[int, int], kind: str) -> Drawn:
     """Draw one frontal chest radiograph.
 
     Args:
         rng: where every random choice comes from.
         shape: (rows, columns).
-        kind: one of the challenge's three classes; only "Lung Opacity" gets opacities and boxes.
-
-    Returns:
-        uint8 pixels of ``shape``, 0 black, and the boxes ``(x, y, width, height)`` in pixels.
+        kind: one of the challenge's three classes; only "Lung Opacity" gets opacities.
     """
     rows, columns = shape
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -138,11 +206,12 @@ def draw_radiograph(
     thickness += 0.4 * heart * np.clip(lung + 0.25, 0, 1)
     vessels = gaussian_filter(rng.standard_normal(shape, np.float32), rows / 90) * rows / 90 * 3.5
     thickness += 0.028 * vessels * lung
-    boxes = []
+    boxes, opacities = [], np.zeros(shape, bool)
     if kind == OPACITY:
         for index in rng.permutation(2)[: rng.integers(1, 3)]:
-            opacity, box = _opacity(lungs[index], rng)
+            opacity, inside, box = _opacity(lungs[index], rng)
             thickness += opacity
+            opacities |= inside
             boxes.append(box)
     thickness = gaussian_filter(thickness, rows / 700)
 
@@ -153,7 +222,7 @@ def draw_radiograph(
     pixels = Image.fromarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
     letter_at = (columns * rng.choice([0.05, 0.9]), rows * rng.uniform(0.04, 0.15))
     ImageDraw.Draw(pixels).text(letter_at, rng.choice(["L", "R"]), fill=240, font_size=rows // 16)
-    return np.asarray(pixels), boxes
+    return Drawn(np.asarray(pixels), boxes, opacities, (lung > 0.5) & (heart < 0.5))
 
 
 def _soft(distance: np.ndarray, edge: float) -> np.ndarray:
@@ -180,19 +249,22 @@ def _ribs(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 0.09 * ribs + 0.12 * np.exp(-(((y - clavicle) / 0.028) ** 2)) * _soft(0.8 - np.abs(x), 0.05)
 
 
-def _opacity(lung: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """A consolidation of soft and irregular edge inside a lung, and the box that a reader would draw around it."""
+def _opacity(
+    lung: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float, float]]:
+    """A consolidation of soft and irregular edge inside a lung, and the mask and the box that a reader would draw."""
     rows, columns = lung.shape
-    inside = np.argwhere(lung > 0.9)
-    centre_y, centre_x = inside[rng.integers(len(inside))]
+    middle = np.argwhere(lung > 0.9)
+    centre_y, centre_x = middle[rng.integers(len(middle))]
     radius_x, radius_y = rng.uniform(0.11, 0.18) * columns, rng.uniform(0.12, 0.22) * rows
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     wobble = gaussian_filter(rng.standard_normal(lung.shape, np.float32), rows / 28) * rows / 28 * 2
     distance = ((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2
     shape = _soft(1 - distance + 0.3 * wobble, rng.uniform(0.4, 0.7)) * lung
-    ys, xs = np.nonzero(shape > 0.4)
+    inside = shape > 0.4
+    ys, xs = np.nonzero(inside)
     box = (xs.min(), ys.min(), xs.max() + 1 - xs.min(), ys.max() + 1 - ys.min())
-    return shape * rng.uniform(0.32, 0.46), tuple(float(v) for v in box)
+    return shape * rng.uniform(0.32, 0.46), inside, tuple(float(v) for v in box)
 
 
 def write_dicom(path: Path, pixels: np.ndarray, patient: str, rng: np.random.Generator) -> None:

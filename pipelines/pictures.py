@@ -10,29 +10,37 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .atomic_files import atomic_path
+from transforms.atomic_files import atomic_path
 
+CURVES = {"loss": "Loss", "iou": "IoU", "dice": "Dice"}
+SETS = {"train": "training", "val": "validation", "test": "test"}
 TRUTH, PREDICTION = "#00c2a8", "#ff7f0e"  # told apart by people with any colour vision
 
 
 def draw_curves(table: pd.DataFrame, path: os.PathLike | str) -> None:
-    """Draw loss, IoU and Dice over the epochs of a training.
+    """Draw loss, IoU and Dice over the epochs of a training: a column each, and a row for each set of images.
 
     Args:
-        table: a row an epoch: ``epoch``, and columns whose names hold ``loss``, ``iou`` or ``dice``.
+        table: a row an epoch: ``epoch``, and columns named ``train_…``, ``val_…`` or ``test_…`` that hold ``loss``,
+            ``iou`` or ``dice``.
         path: the PNG to write.
     """
-    figure = Figure(figsize=(15, 4.2), layout="constrained")
-    for axes, (word, title) in zip(figure.subplots(1, 3), [("loss", "Loss"), ("iou", "IoU"), ("dice", "Dice")]):
-        for column in [c for c in table.columns if word in c]:
-            points = table[["epoch", column]].dropna()
-            axes.plot(points["epoch"], points[column], marker=".", label=column.replace("_", " "))
-        axes.set(title=title, xlabel="epoch")
-        if word != "loss":
-            axes.set_ylim(0, 1)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    _save(figure, path)
+    sets = [(prefix, title) for prefix, title in SETS.items() if any(c.startswith(f"{prefix}_") for c in table.columns)]
+    figure = Figure(figsize=(15, 3.6 * len(sets) + 0.4), layout="constrained")
+    grid = figure.subplots(len(sets), len(CURVES), squeeze=False, sharex=True, sharey="col")
+    for row, (prefix, title) in zip(grid, sets):
+        for axes, (word, name) in zip(row, CURVES.items()):
+            for column in [c for c in table.columns if c.startswith(f"{prefix}_") and word in c]:
+                points = table[["epoch", column]].dropna()
+                label = column.removeprefix(f"{prefix}_").replace("_", " ")
+                axes.plot(points["epoch"], points[column], marker=".", label=label)
+            axes.set(title=f"{name}, {title}", xlabel="epoch")
+            if word != "loss":
+                axes.set_ylim(0, 1)
+            axes.grid(alpha=0.3)
+            if axes.lines:
+                axes.legend(fontsize=8)
+    save_figure(figure, path)
 
 
 def draw_cases(cases: Sequence[dict], path: os.PathLike | str, title: str) -> None:
@@ -58,7 +66,7 @@ def draw_cases(cases: Sequence[dict], path: os.PathLike | str, title: str) -> No
             if mask.any() and not mask.all():
                 axes[3].contour(mask, levels=[0.5], colors=[colour], linewidths=1.6)
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _fill(axis, mask: np.ndarray, colour: str) -> None:
@@ -67,6 +75,7 @@ def _fill(axis, mask: np.ndarray, colour: str) -> None:
     axis.imshow(shade)
 
 
-def _save(figure: Figure, path: os.PathLike | str) -> None:
+def save_figure(figure: Figure, path: os.PathLike | str) -> None:
+    """Write a figure as PNG, atomically."""
     with atomic_path(path) as scratch:
         figure.savefig(scratch, dpi=80, format="png")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import secrets
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from transforms import DataError, RadiographReader, check_writable
 
-from .manifest import SPLITS, check_fractions, pseudonym, split_patients, write_manifest
+from .manifest import SPLITS, check_fractions, make_manifest, split_patients, write_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ def build_rsna_manifest(
     strata = [f"{kind}, {'boxes' if b else 'no box'}" for kind, b in zip(table["class"], table["boxes"])]
     split_of = split_patients(list(table["person"]), strata, fractions, seed)
     table["split"] = table["person"].map(split_of)
-    manifest = {
-        "manifest_version": 1,
+    head = {
         "name": name,
         "task": "pneumonia",
         "source": "RSNA Pneumonia Detection Challenge 2018, or data in its layout",
@@ -114,9 +112,7 @@ def build_rsna_manifest(
         "split": f"by {'person' if persons else 'patient'}, {' / '.join(f'{f:g}' for f in fractions)}, "
         "stratified by class and boxes",
     }
-    salt = secrets.token_hex(16)
-    for split in SPLITS:
-        manifest[split] = [_entry(row, salt) for row in table[table["split"] == split].to_dict("records")]
+    manifest = make_manifest(head, [(row["split"], row["person"], _entry(row)) for row in table.to_dict("records")])
     write_manifest(manifest, out)
     logger.info("%s", _summary(table, left_out, len(paths)))
     if not persons:
@@ -127,13 +123,8 @@ def build_rsna_manifest(
     return manifest
 
 
-def _entry(row: dict[str, Any], salt: str) -> dict[str, Any]:
-    entry = {
-        "image": f"{IMAGES}/{row['id']}.dcm",
-        "patient_id": pseudonym(row["person"], salt),
-        "boxes": row["boxes"],
-        "class": row["class"],
-    }
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
+    entry = {"image": f"{IMAGES}/{row['id']}.dcm", "boxes": row["boxes"], "class": row["class"]}
     return entry | ({"sha256": row["sha256"]} if "sha256" in row else {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import from_engine
 
-from .atomic_files import atomic_write
+from transforms.atomic_files import atomic_write
+
 from .pictures import draw_curves
 
 
@@ -38,21 +40,21 @@ class EpochLog:
     """Handler of a trainer: one row an epoch in a CSV file, and the curves of loss, IoU and Dice as PNG at the end.
 
     Columns: ``epoch``, ``seconds`` (of training, without validation), ``images_per_second``, ``learning_rate``,
-    ``train_loss`` (mean over the epoch's images), and every metric of the trainer and the evaluator.
+    ``train_loss`` (mean over the epoch's images), and every metric of the trainer and the evaluators.
 
     It must come after the handlers that validate and before the one that keeps the training's state.
 
     Args:
         csv: the table; a training that is resumed keeps the rows of the epochs before.
         curves: the picture.
-        evaluator: whose metrics are logged beside the trainer's.
+        evaluators: whose metrics are logged beside the trainer's.
         optimizer: whose learning rate is logged.
     """
 
-    def __init__(self, csv: os.PathLike | str, curves: os.PathLike | str, evaluator: Engine, optimizer):
+    def __init__(self, csv: os.PathLike | str, curves: os.PathLike | str, evaluators: Sequence[Engine], optimizer):
         self.csv = Path(csv)
         self.curves = Path(curves)
-        self.evaluator = evaluator
+        self.evaluators = evaluators
         self.optimizer = optimizer
         self.rows: list[dict[str, float]] = []
 
@@ -85,8 +87,9 @@ class EpochLog:
             "train_loss": self.loss / self.images,
         }
         row |= {name: float(value) for name, value in engine.state.metrics.items()}
-        if self.evaluator.state.epoch == engine.state.epoch:  # not every epoch need be validated
-            row |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+        for evaluator in self.evaluators:
+            if evaluator.state.epoch == engine.state.epoch:  # not every epoch need be validated
+                row |= {name: float(value) for name, value in evaluator.state.metrics.items()}
         self.rows.append(row)
         with atomic_write(self.csv) as file:
             pd.DataFrame(self.rows).to_csv(file, index=False)

@@ -16,13 +16,13 @@ from monai.data.utils import set_rnd
 
 from networks import check_fits, read_checkpoint
 from transforms import DataError
+from transforms.atomic_files import atomic_path, atomic_write
 
-from .atomic_files import atomic_path, atomic_write
 from .manifest import read_manifest
 
 logger = logging.getLogger(__name__)
 
-BEST, LAST, ABOUT = "model.pt", "last.pt", "model.json"
+BEST, LAST, ABOUT = "model.pt", "last_epoch.pt", "model.json"
 # How far a schedule has come. Its plan (length, bounds) comes from the configuration.
 PLANNED_RATES = ("initial_lr", "max_lr", "min_lr")
 SCHEDULE_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
@@ -32,8 +32,9 @@ class TrainingState:
     """Handler of a trainer: best and last checkpoint, resuming, and randomness that a resume does not change.
 
     After each epoch it writes, each by way of a temporary file, ``model.pt`` if the validation was the best so far (a
-    plain state dict), ``model.json`` (what that model is), and ``last.pt`` (all that a resume needs). Where a new
-    training would overwrite a file of an old one, that is set aside as ``model.previous.pt`` and so on.
+    plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs). Where a new
+    training would overwrite a file of an old one, that is set aside as ``model.previous.pt``, then
+    ``model.previous2.pt``: no model is ever lost.
 
     Every random state is set anew from ``seed`` and the epoch when an epoch starts. So N epochs are, bit for bit,
     k epochs and a resume, whatever drew random numbers in between.
@@ -42,19 +43,23 @@ class TrainingState:
 
     Args:
         folder: where the files go.
-        network: its state dict is the model.
+        network: the network that is trained.
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
-        resume: go on from ``last.pt``.
+        resume: go on from ``last_epoch.pt``.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
             best model, which a resume knows, where MONAI's EarlyStopHandler would begin to count anew.
         seed: of all randomness.
+        averaged: the network of averaged weights, where the evaluator measures that one: its state dict is the model
+            then. None: the model is ``network``.
+        settings: what the weights do not hold and must be used with, such as ``image_size``: it goes into
+            ``model.json``, and :func:`networks.load_weights` compares it.
         trained_on: the manifest trained on; its name goes into ``model.json``.
 
     Raises:
         DataError: on start, if ``resume`` is set and there is nothing to resume.
-        networks.WeightsError: on start, if ``last.pt`` is damaged or of another network.
+        networks.WeightsError: on start, if ``last_epoch.pt`` is damaged or of another network.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class TrainingState:
         resume: bool = False,
         patience: int | None = None,
         seed: int = 0,
+        averaged: torch.nn.Module | None = None,
+        settings: dict[str, Any] | None = None,
         trained_on: os.PathLike | str | None = None,
     ):
         self.folder = Path(folder)
@@ -77,6 +84,8 @@ class TrainingState:
         self.resume = resume
         self.patience = patience
         self.seed = seed
+        self.averaged = averaged
+        self.settings = settings or {}
         self.trained_on = trained_on
 
     def attach(self, engine: Engine) -> None:
@@ -103,11 +112,12 @@ class TrainingState:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
             with atomic_path(self._path(BEST)) as scratch:
-                torch.save(self.network.state_dict(), scratch)
+                torch.save((self.averaged or self.network).state_dict(), scratch)
             about = {
                 "trained_on": self.name,
                 "epoch": engine.state.epoch,
                 best.key_metric_name: float(best.best_metric),
+                "settings": self.settings,
             }
             with atomic_write(self._path(ABOUT)) as file:
                 json.dump(about, file, indent=2)
@@ -121,6 +131,8 @@ class TrainingState:
         }
         if self.lr_scheduler is not None:
             state["lr_scheduler"] = _values(self.lr_scheduler.state_dict())
+        if self.averaged is not None:
+            state["averaged"] = self.averaged.state_dict()
         if engine.scaler is not None:
             state["scaler"] = engine.scaler.state_dict()
         with atomic_path(self._path(LAST)) as scratch:
@@ -138,8 +150,12 @@ class TrainingState:
         """Where to write; before the first time, a file of an earlier training is set aside."""
         path = self.folder / name
         if name not in self.written and path.exists():
-            os.replace(path, path.with_name(f"{path.stem}.previous{path.suffix}"))
-            logger.info("set aside the earlier training's %s as %s.previous%s", name, path.stem, path.suffix)
+            aside = path.with_name(f"{path.stem}.previous{path.suffix}")
+            while aside.exists():
+                number = int(aside.stem.rpartition("previous")[2] or 1) + 1
+                aside = path.with_name(f"{path.stem}.previous{number}{path.suffix}")
+            os.replace(path, aside)
+            logger.info("set aside the earlier training's %s as %s", name, aside.name)
         self.written.add(name)
         return path
 
@@ -150,6 +166,9 @@ class TrainingState:
         state = read_checkpoint(path)
         check_fits(self.network, state["network"], path)
         self.network.load_state_dict(state["network"])
+        if self.averaged is not None:
+            check_fits(self.averaged, state["averaged"], path)
+            self.averaged.load_state_dict(state["averaged"])
         planned = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.lr_scheduler is not None:

@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from pipelines.ct_phantoms import draw_ct_phantoms
 from pipelines.phantoms import IN_FILE_FORMAT, draw_phantoms
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,12 @@ def real_data() -> Path:
 def cohort(tmp_path_factory) -> Path:
     """24 phantoms of 96 x 96 pixels with their manifest. Do not write into it."""
     return Path(draw_phantoms(tmp_path_factory.mktemp("data") / "cohort", patients=24, size=96, seed=3))
+
+
+@pytest.fixture(scope="session")
+def ct_cohort(tmp_path_factory) -> Path:
+    """CT of 8 phantoms, one of them with two series, of slices of 48 x 48 pixels. Do not write into it."""
+    return Path(draw_ct_phantoms(tmp_path_factory.mktemp("ct") / "cohort", patients=8, size=48, seed=3))
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_manifest_of_another_schema(cohort, tmp_path, change, match):
 
 
 def test_manifest_that_is_missing_or_no_json(tmp_path):
-    with pytest.raises(DataError, match="no such manifest.*python -m pipelines manifest rsna"):
+    with pytest.raises(DataError, match="no such manifest.*python -m pipelines manifest KIND"):
         read_manifest(tmp_path / "gone.json")
     (tmp_path / "x.json").write_text("patientId,x,y")
     with pytest.raises(DataError, match="is not JSON"):

@@ -12,7 +12,15 @@ import torch
 from monai.data import MetaTensor
 from monai.networks.nets import UNet
 
-from networks import FocalBCEDiceLoss, WeightsError, fast_precision, load_weights, prepare
+from networks import (
+    FocalBCEDiceLoss,
+    UNetWithHead,
+    WeightsError,
+    fast_precision,
+    load_encoder,
+    load_weights,
+    prepare,
+)
 
 
 def unet(channels=(4, 8)):
@@ -122,3 +130,55 @@ def test_sum_of_losses_worked_by_hand():
     dice = 1 - (2 * p[0] + 1e-5) / (1 + p.sum() + 1e-5)
     expected = focal + cross_entropy.mean() + dice
     assert FocalBCEDiceLoss()(logits, target).item() == pytest.approx(expected, abs=1e-5)
+
+
+# The encoder of another training ------------------------------------------------------------------------------------
+
+
+def test_encoder_is_taken_over_and_the_rest_is_left_alone(tmp_path):
+    """Of three levels of residual units the convolutions of the way down, told by their places in MONAI's UNet."""
+    source, network = (UNet(2, 1, 1, (4, 8, 16), (2, 2), num_res_units=2, norm="BATCH") for _ in range(2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    load_encoder(network, tmp_path / "model.pt")
+    down = [source.model[0], source.model[1].submodule[0], source.model[1].submodule[1].submodule]
+    taken = [network.model[0], network.model[1].submodule[0], network.model[1].submodule[1].submodule]
+    for theirs, ours in zip(down, taken):
+        for name, value in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], value)
+    for prefix in ("model.2.", "model.1.submodule.2."):
+        names = [name for name in before if name.startswith(prefix)]
+        assert names and all(torch.equal(network.state_dict()[name], before[name]) for name in names)
+    image = torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(network.eval().model[0](image), source.eval().model[0](image))
+
+
+def test_encoder_of_another_network_is_refused(tmp_path):
+    torch.save(UNet(2, 1, 1, (4, 16), (2,), norm="BATCH").state_dict(), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="the weights are those of another network"):
+        load_encoder(UNet(2, 1, 1, (4, 8), (2,), norm="BATCH"), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="an encoder can be loaded into MONAI's UNet, not into Linear"):
+        load_encoder(torch.nn.Linear(1, 1), tmp_path / "model.pt")
+
+
+def test_weights_of_other_settings_are_refused(tmp_path):
+    torch.save(unet().state_dict(), tmp_path / "model.pt")
+    (tmp_path / "model.json").write_text(json.dumps({"epoch": 3, "settings": {"image_size": 128, "window": [0, 1]}}))
+    load_weights(unet(), tmp_path / "model.pt", image_size=128, window=[0, 1], unknown_then=5)
+    with pytest.raises(WeightsError, match="was trained with image_size 128, and 256 is configured: give --image_size"):
+        load_weights(unet(), tmp_path / "model.pt", image_size=256)
+
+
+def test_sizes_that_do_not_halve_evenly_are_refused_in_words():
+    network = UNetWithHead(2, 1, 1, (4, 8, 16), (2, 2), num_res_units=2, norm="BATCH")
+    assert network(torch.rand(1, 1, 16, 20)).shape == (1, 1, 16, 20)
+    with pytest.raises(ValueError, match="16 x 18 pixels.*multiple of 4. The nearest: height 16, width 16 or 20"):
+        network(torch.rand(1, 1, 16, 18))
+
+
+def test_linear_head_sees_all_features():
+    """Each of the last features changes the logits, and the logits can be of any sign."""
+    network = UNetWithHead(2, 1, 1, (4, 8), (2,), num_res_units=2, norm="BATCH").eval()
+    assert network.head.in_channels == 4 and network.head.weight.abs().sum(dim=(0, 2, 3)).min() > 0
+    logits = network(IMAGE)
+    assert logits.shape == IMAGE.shape and logits.min() < logits.mean() < logits.max()

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from transforms import DataError, OutputLayout, RadiographReader, SaveOverlayd, find_radiographs, overlay
+from transforms import DataError, OutputLayout, RadiographReader, SaveOverlayd, find_radiographs, image_name, overlay
 
 
 def test_names_of_files_without_extension_stay_apart(tmp_path):
@@ -17,6 +17,11 @@ def test_names_of_files_without_extension_stay_apart(tmp_path):
         layout.filename(subject=tmp_path / "in" / "sub" / name) for name in ("1.2.3.4", "1.2.3.5", "a.dcm", "b.PNG")
     ]
     assert names == [str(tmp_path / "out" / "sub" / f"{n}_mask.png") for n in ("1.2.3.4", "1.2.3.5", "a", "b")]
+
+
+def test_the_folder_itself_may_be_the_series(tmp_path):
+    layout = OutputLayout(tmp_path / "out", tmp_path / "series", "mask", ".nii.gz")
+    assert layout.filename(subject=tmp_path / "series") == str(tmp_path / "out" / "series_mask.nii.gz")
 
 
 def test_overlay_marks_the_mask_and_nothing_else():
@@ -50,7 +55,7 @@ def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom,
     write_dicom(pixels, name="in/unspaced.dcm", PixelSpacing=None)
     (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
     assert find_radiographs(tmp_path / "in", RadiographReader()) == [{"image": str(path)} for path in sorted(kept)]
-    assert "left out 4 of 6 files" in caplog.text
+    assert "left out 4 of 6" in caplog.text
     assert "ct.dcm: its Modality (0008,0060) is CT" in caplog.text
     assert "page.dcm: not a DICOM file" in caplog.text
     assert "cine.dcm: has 2 frames" in caplog.text
@@ -64,3 +69,20 @@ def test_folder_without_radiographs_is_an_error(tmp_path):
     (tmp_path / "note.txt").write_text("hello")
     with pytest.raises(DataError, match="none of its 1 files"):
         find_radiographs(tmp_path, RadiographReader())
+
+
+def test_outputs_of_an_earlier_run_and_second_images_of_a_name_are_no_inputs(write_dicom, tmp_path, caplog):
+    pixels = np.zeros((4, 6), np.uint8)
+    kept = write_dicom(pixels, name="in/a.dcm")
+    for name in ("in/a.png", "in/out/a_mask.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    found = find_radiographs(tmp_path / "in", RadiographReader("pixels"), tmp_path / "in" / "out")
+    assert found == [{"image": str(kept)}]
+    assert "a.png: its outputs would have the names of those of a.dcm" in caplog.text
+
+
+def test_names_of_images_and_of_the_input_folder_itself(tmp_path):
+    assert [image_name(name) for name in ("a.dcm", "1.2.840", "b.nii.gz", "c.PNG")] == ["a", "1.2.840", "b", "c"]
+    layout = OutputLayout(tmp_path / "out", tmp_path / "series", "mask", ".nii.gz")
+    assert layout.filename(tmp_path / "series") == str(tmp_path / "out" / "series_mask.nii.gz")

@@ -55,8 +55,13 @@ def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path, cohort):
 @pytest.mark.parametrize("seed", range(5))
 def test_boxes_lie_in_the_image(seed):
     """The boxes lie in the image, and only phantoms with opacities have any."""
-    pixels, boxes = draw_radiograph(np.random.default_rng(seed), (96, 128), OPACITY)
+    pixels, boxes, opacities, lungs = draw_radiograph(np.random.default_rng(seed), (96, 128), OPACITY)
+    inside = np.zeros((96, 128), bool)
+    for x, y, width, height in boxes:
+        inside[int(y) : int(y + height), int(x) : int(x + width)] = True
+    assert opacities.any() and not (opacities & ~inside).any()
+    assert 0.15 < lungs.mean() < 0.45 and pixels[lungs].mean() < pixels[~lungs & (pixels > 60)].mean()
     assert pixels.shape == (96, 128) and pixels.dtype == np.uint8 and 1 <= len(boxes) <= 2
     for x, y, width, height in boxes:
         assert 0 <= x < x + width <= 128 and 0 <= y < y + height <= 96 and width > 4 and height > 4
-    assert draw_radiograph(np.random.default_rng(seed), (96, 128), NORMAL)[1] == []
+    assert draw_radiograph(np.random.default_rng(seed), (96, 128), NORMAL).boxes == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -60,7 +61,7 @@ def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overri
     train(tmp_path / "whole", 3, **overrides)
     train(tmp_path / "parts", 3, **overrides, **{"train#trainer#max_epochs": 2})  # stopped, as if killed, after two
     train(tmp_path / "parts", 3, **overrides, resume=True)
-    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last.pt") for name in ("whole", "parts"))
+    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 3 and whole["iteration"] == parts["iteration"]
     assert same(whole["network"], parts["network"])
     for index, state in whole["optimizer"]["state"].items():
@@ -75,10 +76,31 @@ def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overri
     assert logs[0]["train_loss"].nunique() == 3  # it did train
 
 
+def test_averaged_weights_are_what_is_validated_and_kept_and_a_resume_continues_them(train, tmp_path):
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
+    assert handlers[-1]["_target_"] == "pipelines.TrainingState"
+    average = {"_target_": "ignite.handlers.EMAHandler", "model": "@network", "momentum": 0.3}
+    averaging = {
+        "averaging": average | {"handle_buffers": "update"},
+        "averaged": "$@averaging.ema_model",
+        "validate#evaluator#network": "@averaged",
+        "train#handlers": ["@averaging", *handlers[:-1], handlers[-1] | {"averaged": "@averaged"}],
+    }
+    train(tmp_path / "whole", 3, **averaging)
+    train(tmp_path / "parts", 3, **averaging, **{"train#trainer#max_epochs": 2})
+    train(tmp_path / "parts", 3, **averaging, resume=True)
+    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
+    assert same(whole["averaged"], parts["averaged"]) and same(whole["network"], parts["network"])
+    assert not same(whole["averaged"], whole["network"])
+    train(tmp_path / "one", 1, **averaging)
+    best, last = (read_checkpoint(tmp_path / "one" / "models" / name) for name in ("model.pt", "last_epoch.pt"))
+    assert same(best, last["averaged"]) and not same(best, last["network"])
+
+
 def test_seed_changes_the_training_and_nothing_else_does(train, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(tmp_path / name, 1, seed=seed)
-    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last.pt")["network"] for name in "abc")
+    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt")["network"] for name in "abc")
     assert same(a, b) and not same(a, c)
 
 
@@ -90,7 +112,7 @@ def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
     assert about["epoch"] == log["epoch"][best.idxmax()]
     assert about["val_dice_pooled_over_all"] == pytest.approx(best.max())
     assert about["trained_on"] == "phantoms"
-    state = read_checkpoint(tmp_path / "models" / "last.pt")
+    state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
     assert state["best_metric"] == pytest.approx(best.max())
     assert {"training.csv", "curves.png", "tensorboard"} <= set(os.listdir(tmp_path / "eval"))
     assert not [name for name in os.listdir(tmp_path / "models") if name.startswith(".")]
@@ -106,7 +128,7 @@ def test_new_training_sets_the_old_model_aside(train, tmp_path):
 
 def test_patience_stops_after_epochs_without_a_better_model(train, tmp_path):
     trainer = train(tmp_path, 9, patience=2, learning_rate=0.0)  # nothing is learnt, so the first is never bettered
-    state = read_checkpoint(tmp_path / "models" / "last.pt")
+    state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
     assert trainer.state.epoch == state["epoch"] == state["best_metric_epoch"] + 2 < 9
 
 
@@ -118,9 +140,9 @@ def test_patience_does_not_run_out_before_the_first_validation(train, tmp_path):
 
 def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, caplog):
     train(tmp_path, 1)
-    before = read_checkpoint(tmp_path / "models" / "last.pt")["network"]
+    before = read_checkpoint(tmp_path / "models" / "last_epoch.pt")["network"]
     train(tmp_path, 3, resume=True, learning_rate=0.004)
-    assert not same(before, read_checkpoint(tmp_path / "models" / "last.pt")["network"])
+    assert not same(before, read_checkpoint(tmp_path / "models" / "last_epoch.pt")["network"])
     rates = pd.read_csv(tmp_path / "eval" / "training.csv")["learning_rate"]
     # epoch 3 begins after 8 of 12 steps of a cycle whose top, 0.004, comes after three tenths of them
     assert 0.0005 < rates[2] < 0.003
@@ -128,20 +150,20 @@ def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, cap
 
 
 def test_resume_without_a_checkpoint(train, tmp_path):
-    with pytest.raises(DataError, match=r"last\.pt: nothing to resume from"):
+    with pytest.raises(DataError, match=r"last_epoch\.pt: nothing to resume from"):
         train(tmp_path, 1, resume=True)
 
 
 def test_resume_from_a_checkpoint_of_another_network(train, tmp_path):
     train(tmp_path / "other", 1, **{"network_def#network#channels": [4, 6]})
     shutil.copytree(tmp_path / "other" / "models", tmp_path / "mine" / "models")
-    with pytest.raises(WeightsError, match=r"last\.pt: the weights are those of another network"):
+    with pytest.raises(WeightsError, match=r"last_epoch\.pt: the weights are those of another network"):
         train(tmp_path / "mine", 2, resume=True)
 
 
 def test_resume_from_a_damaged_checkpoint(train, tmp_path):
     train(tmp_path, 1)
-    last = tmp_path / "models" / "last.pt"
+    last = tmp_path / "models" / "last_epoch.pt"
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match=r"last\.pt: cannot be loaded"):
+    with pytest.raises(WeightsError, match=r"last_epoch\.pt: cannot be loaded"):
         train(tmp_path, 2, resume=True)

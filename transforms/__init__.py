@@ -1,23 +1,57 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
 from .boxes import BoxesToMaskd, boxes_to_mask
+from .check_frontal import CheckFrontald, SaveCheckd, frontal_check
+from .check_same_grid import CheckSameGridd
+from .ct_reader import CTReader, is_nifti
+from .ct_series import CTVolume
 from .errors import DataError, plain_error, prepare_console
+from .find_ct_series import find_ct_series
 from .find_radiographs import find_radiographs
+from .fit_slices import FitSlicesd
+from .keep_inside import KeepInsided
+from .mask_reader import MaskReader
+from .match_grid import MatchGridd, match_grid
+from .one_slice import OneSliced
 from .outputs import OutputLayout, SaveOverlayd, check_writable, image_name, overlay
 from .radiograph_reader import RadiographReader
-from .rand_affine_pair import RandAffinePaird
+from .rand_clutter import RandClutterd
+from .rand_exposure import RandExposured
+from .rand_opacities import RandOpacitiesd
+from .rand_warp_pair import RandWarpPaird
+from .volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
 
 __all__ = [
     "BoxesToMaskd",
+    "CLASS_COLOURS",
+    "CTReader",
+    "CTVolume",
+    "CheckFrontald",
+    "CheckSameGridd",
     "DataError",
+    "FitSlicesd",
+    "MatchGridd",
+    "KeepInsided",
+    "MaskReader",
+    "OneSliced",
     "OutputLayout",
     "RadiographReader",
-    "RandAffinePaird",
+    "RandClutterd",
+    "RandExposured",
+    "RandOpacitiesd",
+    "RandWarpPaird",
+    "SaveCheckd",
     "SaveOverlayd",
+    "SaveVolumeOverlayd",
     "boxes_to_mask",
     "check_writable",
+    "class_overlay",
+    "find_ct_series",
     "find_radiographs",
+    "frontal_check",
     "image_name",
+    "is_nifti",
+    "match_grid",
     "overlay",
     "plain_error",
     "prepare_console",

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from .errors import DataError
+from .keep_usable import keep_usable
 from .radiograph_reader import RadiographReader
 
 MODALITIES = ("CR", "DX", "RG")  # computed, digital and film radiography: PS3.3 C.7.3.1.1.1
 
-logger = logging.getLogger(__name__)
 
-
-def find_radiographs(folder: os.PathLike | str, reader: RadiographReader) -> list[dict[str, str]]:
+def find_radiographs(
+    folder: os.PathLike | str, reader: RadiographReader, output_dir: os.PathLike | str | None = None
+) -> list[dict[str, str]]:
     """List the radiographs below a folder as a MONAI datalist, sorted by path.
 
     Reads each file once, without decoding its pixels. What is no radiograph, or one that the reader would refuse, is
     left out, and the log says which file and why.
+
+    Args:
+        folder: is searched with all that is below it.
+        reader: that will read them.
+        output_dir: where masks and overlays go: what lies below it is no input.
 
     Returns:
         ``[{"image": path}, ...]``
@@ -30,26 +36,21 @@ def find_radiographs(folder: os.PathLike | str, reader: RadiographReader) -> lis
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Give a folder of DICOM radiographs with --dataset_dir.")
-    paths = sorted(p for p in root.rglob("*") if p.is_file())
-    with ThreadPoolExecutor() as pool:
-        reasons = list(pool.map(lambda path: _why_not(path, reader), paths))
-    left_out = [f"  {path}: {reason}" for path, reason in zip(paths, reasons) if reason]
-    if left_out:
-        logger.warning("left out %d of %d files:\n%s", len(left_out), len(paths), "\n".join(left_out))
-    found = [{"image": str(path)} for path, reason in zip(paths, reasons) if reason is None]
-    if not found:
-        raise DataError(
-            f"{root}: none of its {len(paths)} files is a DICOM radiograph of modality {', '.join(MODALITIES)}. "
-            "Give a folder of DICOM radiographs with --dataset_dir."
-        )
-    return found
+    outputs = Path(output_dir).resolve() if output_dir is not None else None
+    paths = sorted(p for p in root.rglob("*") if p.is_file() and outputs not in p.resolve().parents)
+
+    def why_not(path: Path) -> str | None:
+        opened, _ = reader.open(path)
+        return other_modality(opened) if isinstance(opened, Dataset) else None
+
+    nothing = (
+        f"{root}: none of its {len(paths)} files is a radiograph: DICOM of modality {', '.join(MODALITIES)}, PNG or "
+        "JPEG. Give a folder of radiographs with --dataset_dir."
+    )
+    return keep_usable(paths, why_not, nothing)
 
 
-def _why_not(path: Path, reader: RadiographReader) -> str | None:
-    try:
-        dataset, _ = reader.open(path)
-    except DataError as error:
-        return str(error).removeprefix(f"{path}: ")
-    if dataset.get("Modality") not in MODALITIES:
-        return f"its Modality (0008,0060) is {dataset.get('Modality') or 'missing'}, not one of {', '.join(MODALITIES)}"
-    return None
+def other_modality(header: Dataset) -> str | None:
+    """What speaks against a header's modality being that of a radiograph, or None."""
+    found = header.get("Modality") or "missing"
+    return None if found in MODALITIES else f"its Modality (0008,0060) is {found}, not one of {', '.join(MODALITIES)}"

@@ -15,9 +15,10 @@ from monai.transforms import LoadImage, MapTransform
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from .atomic_files import atomic_path
 from .errors import DataError
 
-IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".nii", ".nii.gz")
 COLOUR = np.array([255, 127, 14], np.float32)
 
 
@@ -40,8 +41,9 @@ def check_writable(folders: Sequence[os.PathLike | str]) -> None:
 
 def image_name(path: os.PathLike | str) -> str:
     """The name of an image's file without what is known to be an extension: a UID keeps its last component."""
-    path = Path(path)
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+    name = Path(path).name
+    ending = max((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
+    return name[: len(name) - len(ending)]
 
 
 class OutputLayout(FolderLayoutBase):
@@ -66,7 +68,7 @@ class OutputLayout(FolderLayoutBase):
     def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:
         path = Path(subject).resolve()
         root = self.input_dir.resolve()
-        folder = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
+        folder = path.parent.relative_to(root) if path.parent.is_relative_to(root) else Path()
         out = self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}"
         out.parent.mkdir(parents=True, exist_ok=True)
         return str(out)
@@ -90,7 +92,7 @@ class SaveOverlayd(MapTransform):
         for key in self.key_iterator(data):
             path = data[key].meta["filename_or_obj"]
             picture = overlay(np.asarray(self.load(path)).T, np.asarray(data[key][0].cpu()).T > 0)
-            _save_png(picture, Path(self.layout.filename(subject=path)))
+            save_png(picture, self.layout.filename(subject=path))
         return data
 
 
@@ -111,8 +113,7 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.clip(picture, 0, 255).round().astype(np.uint8)
 
 
-def _save_png(picture: np.ndarray, path: Path) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".png", delete=False) as file:
-        Image.fromarray(picture).save(file, format="png")
-    os.chmod(file.name, 0o644)  # a temporary file can be read by nobody else
-    os.replace(file.name, path)
+def save_png(picture: np.ndarray, path: os.PathLike | str) -> None:
+    """Write a picture, uint8 of shape (rows, columns, 3), atomically."""
+    with atomic_path(path) as scratch:
+        Image.fromarray(picture).save(scratch, format="png")

@@ -1,13 +1,12 @@
 """Reads one radiograph. The one place that owns what a radiograph's pixels mean.
 
-Knows DICOM and MONAI's reader interface; knows no data set, and nothing of training.
+Knows DICOM, PNG, JPEG and MONAI's reader interface; knows no data set, and nothing of training.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +14,13 @@ import numpy as np
 import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
+from PIL.Image import Image
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from .dicom import decode, first_bytes, naming
 from .errors import DataError
+from .picture_files import grey_values, is_picture, open_picture
 
 try:
     from pydicom.pixels import apply_modality_lut, apply_voi
@@ -29,16 +31,18 @@ except ImportError:  # pydicom 2, which MONAI Label pins
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
 
 
 class RadiographReader(ImageReader):
-    """Reads a single-frame, single-channel DICOM radiograph for ``monai.transforms.LoadImaged``.
+    """Reads a radiograph for ``monai.transforms.LoadImaged``: single-frame, single-channel DICOM, or PNG or JPEG.
 
     The array is float32 of shape (x, y): columns first, x to the right and y downwards, as MONAI's readers give it.
     Its values are those meant for display, 0 black (air) to 1 white: stored values go through the modality LUT or
     rescale (PS3.3 C.11.1), the first VOI LUT, else the first window (C.11.2), and MONOCHROME1 is inverted
     (C.7.6.3.1.2). Where the file has neither VOI LUT nor window, the range that its bits can hold becomes 0 to 1.
-    Pixel padding (C.7.5.1.1.2) becomes 0.
+    Pixel padding (C.7.5.1.1.2) becomes 0. A PNG or JPEG file is taken as it is shown: its range of 8 or 16 bits becomes
+    0 to 1, and colour becomes luminance. Such a file does not say its pixel spacing.
 
     The affine maps the index (x, y) to millimetres in the plane of the image. A radiograph has no position in the
     patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as ITK has it,
@@ -70,31 +74,54 @@ class RadiographReader(ImageReader):
             raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
         return Path(paths[0])
 
-    def open(self, path: os.PathLike | str) -> tuple[Dataset, tuple[float, float] | None]:
-        """Read a file whole, its pixels still encoded, and check all that can be checked without decoding them.
+    def open(self, path: os.PathLike | str) -> tuple[Dataset | Image, tuple[float, float] | None]:
+        """Open a file, its pixels still encoded, and check all that can be checked without decoding them.
 
         Returns:
-            the data set, and the spacing along (x, y) in millimetres or None if it is not known.
+            the DICOM data set or the picture, and the spacing along (x, y) in millimetres or None if it is not known.
 
         Raises:
             DataError: as ``get_data``.
         """
         path = Path(path)
-        with _naming(path):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file.")
+        if is_picture(path):
+            if self.unknown_spacing == "refuse":
+                raise DataError(
+                    f"{path}: a PNG or JPEG file does not say its pixel spacing. Give the DICOM file; or, where pixels "
+                    "will do as the unit, set unknown_spacing to 'pixels': --unknown_spacing pixels, or "
+                    "--reader#unknown_spacing pixels for a bundle."
+                )
+            return open_picture(path), None
+        with naming(path):
             dataset = read_dicom(path)
-            spacing = pixel_spacing(dataset)
+        return dataset, self.check(path, dataset)
+
+    def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
+        """Check all that a DICOM header, of :data:`HEADER_TAGS` at least, says without its pixels.
+
+        Returns:
+            the spacing along (x, y) in millimetres, or None if it is not known.
+
+        Raises:
+            DataError: as ``get_data``.
+        """
+        with naming(path):
+            _check_is_radiograph(header, path)
+            spacing = pixel_spacing(header)
         if spacing is None and self.unknown_spacing == "refuse":
             raise DataError(
                 f"{path}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
                 "PixelSpacing (0028,0030) to the file; or, where pixels will do as the unit, set unknown_spacing to "
                 "'pixels': --unknown_spacing pixels, or --reader#unknown_spacing pixels for a bundle."
             )
-        return dataset, spacing
+        return spacing
 
     def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
-        dataset, spacing = self.open(img)
-        with _naming(img):
-            values = display_values(dataset, img)
+        opened, spacing = self.open(img)
+        with naming(img):
+            values = display_values(opened, img) if isinstance(opened, Dataset) else grey_values(opened, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
         affine = np.diag([-spacing_x, -spacing_y, 1.0, 1.0])
         return np.ascontiguousarray(values.T), {
@@ -105,19 +132,6 @@ class RadiographReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             "spacing_known": spacing is not None,
         }
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Headers can be wrong in more ways than can be listed: whatever fails on one is told with the file's name."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"{path}: its header cannot be used ({type(error).__name__}: {error}). Correct or leave out the file."
-        ) from error
 
 
 def read_dicom(path: Path) -> Dataset:
@@ -131,13 +145,23 @@ def read_dicom(path: Path) -> Dataset:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except InvalidDicomError as error:
-        raise DataError(f"{path}: not a DICOM file: {_first_bytes(path)}. Remove it, or export it again.") from error
+        raise DataError(f"{path}: not a DICOM file: {first_bytes(path)}. Remove it, or export it again.") from error
     except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
     for tag in OPTIONAL_TAGS:  # anonymisers leave them without a value
         if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
             del dataset[tag]
+    # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
+    if "PixelData" not in dataset:
+        raise DataError(
+            f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
+        )
     _check_is_radiograph(dataset, path)
+    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < expected:
+        raise DataError(
+            f"{path}: was cut short: {len(dataset.PixelData)} of {expected} bytes of pixel data. Copy it again."
+        )
     return dataset
 
 
@@ -162,7 +186,7 @@ def display_values(dataset: Dataset, path: Path) -> np.ndarray:
     Raises:
         DataError: if no decoder is installed, the data are damaged, or the window is empty.
     """
-    stored = _decode(dataset, path)
+    stored = decode(dataset, path)
     modality = apply_modality_lut(stored, dataset)
     if "VOILUTSequence" in dataset:
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
@@ -219,29 +243,7 @@ def _first(dataset: Dataset, tag: str) -> float | None:
     return float(value if np.isscalar(value) or isinstance(value, (int, float)) else value[0])
 
 
-def _decode(dataset: Dataset, path: Path) -> np.ndarray:
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        return dataset.pixel_array
-    except Exception as error:  # the decoders raise what they like
-        if "missing" in str(error) and "dependenc" in str(error):
-            raise DataError(
-                f"{path}: no decoder is installed for its transfer syntax, {syntax.name} ({syntax}). "
-                "Install the decoders: pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
-            ) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"{path}: its pixel data ({syntax.name}) cannot be decoded: {reason} The file may be damaged: copy it "
-            "again, or export it uncompressed."
-        ) from error
-
-
 def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
-    # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
-    if "PixelData" not in dataset:
-        raise DataError(
-            f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
-        )
     missing = [tag for tag in REQUIRED_TAGS if dataset.get(tag) is None]
     missing += [] if "TransferSyntaxUID" in dataset.file_meta else ["TransferSyntaxUID"]
     if missing:
@@ -254,14 +256,3 @@ def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
             f"{path}: is in colour (PhotometricInterpretation (0028,0004) is {dataset.PhotometricInterpretation}), "
             "a radiograph is MONOCHROME1 or MONOCHROME2. Leave it out, or export it in grey."
         )
-    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < expected:
-        raise DataError(
-            f"{path}: was cut short: {len(dataset.PixelData)} of {expected} bytes of pixel data. Copy it again."
-        )
-
-
-def _first_bytes(path: Path) -> str:
-    with open(path, "rb") as file:
-        start = file.read(16)
-    return f"it begins with {start!r}" if start else "it is empty"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 
-from transforms import RandAffinePaird
+from transforms import RandWarpPaird
 
 RNG = np.random.default_rng(0)
 ITEM = {
@@ -17,7 +17,7 @@ ITEM = {
 
 def moved(seed=1, prob=1.0, **ranges):
     ranges = {"rotate": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0} | ranges
-    transform = RandAffinePaird(["image", "label"], prob, **ranges).set_random_state(seed)
+    transform = RandWarpPaird(["image", "label"], prob, **ranges).set_random_state(seed)
     return transform, transform(ITEM)
 
 

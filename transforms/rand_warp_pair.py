@@ -1,4 +1,4 @@
-"""A random affine map for an image and its mask together."""
+"""A random warp, affine and elastic, for an image and its mask together."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
+
+CONTROL_POINTS = 5  # of the elastic displacement, along each axis
 
 
-class RandAffinePaird(RandomizableTransform, MapTransform):
-    """Rotates, shears, scales and shifts 2D images and masks alike, in one resampling. Not invertible: for training.
+class RandWarpPaird(RandomizableTransform, MapTransform):
+    """Rotates, shears, scales, shifts and bends 2D images and masks alike, in one resampling.
 
-    MONAI's RandAffined resamples key by key, in float64, which on two cores was most of what augmentation costs.
+    Not invertible: for training. MONAI's RandAffined resamples key by key, in float64, which on two cores was most of
+    what augmentation costs, and its elastic deformation is a second resampling.
 
     Floating-point values are interpolated linearly; of masks (integers, 0 or 1) those pixels stay of which at least
     half is inside. What comes from beyond the border is 0.
@@ -26,20 +29,38 @@ class RandAffinePaird(RandomizableTransform, MapTransform):
         rotate: greatest angle in radians.
         shear: greatest shear, as the tangent of its angle.
         scale: greatest logarithm of the scale: 0.15 is 0.86 to 1.16.
+        stretch: greatest logarithm of the ratio of the scales along x and y.
         shift: greatest shift along an axis, as a fraction of its size.
+        elastic: greatest displacement of a control point along an axis, as a fraction of its size.
     """
 
-    def __init__(self, keys: KeysCollection, prob: float, rotate: float, shear: float, scale: float, shift: float):
+    def __init__(
+        self,
+        keys: KeysCollection,
+        prob: float,
+        rotate: float = 0.0,
+        shear: float = 0.0,
+        scale: float = 0.0,
+        stretch: float = 0.0,
+        shift: float = 0.0,
+        elastic: float = 0.0,
+    ):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
-        self.rotate, self.shear, self.scale, self.shift = rotate, shear, scale, shift
+        self.rotate, self.shear, self.scale, self.stretch = rotate, shear, scale, stretch
+        self.shift, self.elastic = shift, elastic
 
     def randomize(self, data: Any = None) -> None:
         super().randomize(None)
-        angle, shear, log_scale = (self.R.uniform(-m, m) for m in (self.rotate, self.shear, self.scale))
+        ranges = (self.rotate, self.shear, self.scale, self.stretch)
+        angle, shear, log_scale, log_stretch = (self.R.uniform(-m, m) for m in ranges)
         cosine, sine = np.cos(angle), np.sin(angle)
-        self.matrix = np.exp(log_scale) * np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1, shear], [0, 1]])
+        scales = np.diag(np.exp([log_scale + log_stretch / 2, log_scale - log_stretch / 2]))
+        self.matrix = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1, shear], [0, 1]]) @ scales
         self.offset = self.R.uniform(-self.shift, self.shift, 2)
+        if self.elastic:
+            shape = (2, CONTROL_POINTS, CONTROL_POINTS)
+            self.bend = self.R.uniform(-self.elastic, self.elastic, shape).astype(np.float32)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
@@ -54,7 +75,7 @@ class RandAffinePaird(RandomizableTransform, MapTransform):
         return d
 
     def _grid(self, shape: torch.Size) -> torch.Tensor:
-        """Where each pixel comes from: ``centre + matrix (position - centre) + offset``, (x, y) in pixels.
+        """Where each pixel comes from: ``centre + matrix (position - centre) + offset + bend``, (x, y) in pixels.
 
         torch's coordinates run from -1 to 1 along each axis, the last axis (y) first. Sums of a row and a column make
         the grid in a fourth of the time of torch's affine_grid.
@@ -65,4 +86,8 @@ class RandAffinePaird(RandomizableTransform, MapTransform):
         shift_x, shift_y = (2 * self.offset).tolist()
         from_x = (xx * x + shift_x)[:, None] + (xy * y)[None]
         from_y = (yx * x + shift_y)[:, None] + (yy * y)[None]
+        if self.elastic:
+            bend = torch.from_numpy(2 * self.bend)[None]
+            bend_x, bend_y = interpolate(bend, size=shape[2:], mode="bicubic", align_corners=True)[0]
+            from_x, from_y = from_x + bend_x, from_y + bend_y
         return torch.stack([from_y, from_x], dim=-1)[None]

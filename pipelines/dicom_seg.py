@@ -1,0 +1,226 @@
+"""Writes masks as DICOM Segmentations (PS3.3 A.51) that belong to their images' study and lie where these lie.
+
+Everything that needs highdicom is in the modules dicom_*; they are imported only where DICOM is to be written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from transforms import DataError, OutputLayout
+from transforms.atomic_files import atomic_path
+
+try:
+    import highdicom
+    from highdicom.color import CIELabColor
+    from highdicom.sr.coding import CodedConcept
+except ImportError as error:
+    raise DataError("Writing DICOM needs the package highdicom: run pip install 'highdicom>=0.28'.") from error
+
+logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of all that it handles
+
+SERIES_NUMBER = 9000  # plus that of the source: above what scanners count to, so that it is listed after them
+MANUFACTURER = "radbundles"
+REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, be it without a value (PS3.5 7.4.3)
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # hence nor what comes with the first
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made a mask.
+
+    Attributes:
+        name: at most 64 characters.
+        version: likewise.
+        weights: a hash of the file of its weights: two trainings are two devices.
+    """
+
+    name: str
+    version: str
+    weights: str
+
+
+def write_segmentation(
+    mask: np.ndarray,
+    sources: Sequence[os.PathLike | str],
+    segments: Sequence[dict[str, Any]],
+    path: os.PathLike | str,
+    algorithm: Algorithm,
+    fractional: bool = False,
+) -> None:
+    """Write a mask as a DICOM Segmentation.
+
+    It has a frame for each segment and each image, also where they are empty: the frames of a segment are the volume.
+    Of the source it takes over the patient, the study, the frame of reference, and each image's position. A
+    radiograph has none; its segmentation says which image it belongs to, pixel for pixel (PS3.3 C.7.6.16.2.6).
+
+    Args:
+        mask: (x, y) or, of a series, (x, y, z), in the image's own grid. Integers, of which n is the segment n and 0
+            is none; or, if ``fractional``, the probability of a single segment, 0 to 1.
+        sources: the DICOM file of the image; of a series one a slice, in the order of z.
+        segments: of each its ``label``, the codes of its ``category`` and its ``type``, maybe those of a ``modifier``
+            and of the anatomic ``region``, each as (value, scheme, meaning), and maybe its ``color``, RGB to 255.
+        path: the file to write; it appears once it is complete.
+        algorithm: what made the mask.
+        fractional: whether to keep probabilities, in steps of 1/255, or one bit.
+
+    Raises:
+        DataError: if a source is not DICOM, or lacks what a segmentation must refer to.
+    """
+    headers = [read_source(source) for source in sources]
+    expected = (headers[0].Rows, headers[0].Columns)
+    frames = np.ascontiguousarray(np.asarray(mask).T)  # (rows, columns) or (slices, rows, columns)
+    if frames.shape[-2:] != expected or (len(headers) if frames.ndim == 3 else 1) != len(frames.reshape(-1, *expected)):
+        raise ValueError(f"a mask of {np.shape(mask)} is not that of {len(headers)} images of {expected}.")
+    if frames.ndim == 3 and "FrameOfReferenceUID" not in headers[0]:
+        raise DataError(
+            f"{sources[0]}: lacks FrameOfReferenceUID (0020,0052), without which a segmentation has no place. Export "
+            "the series again, or write NIfTI: --format nifti."
+        )
+    segmentation = highdicom.seg.Segmentation(
+        source_images=headers,
+        pixel_array=frames.astype(np.float32) if fractional else frames.astype(np.uint8),
+        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        segment_descriptions=[_describe(n, segment, algorithm) for n, segment in enumerate(segments, start=1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0) % 1000,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        **equipment(algorithm),
+        series_description=f"{algorithm.name}, segmentation"[:64],
+        omit_empty_frames=False,
+    )
+    shared, first = segmentation.SharedFunctionalGroupsSequence[0], segmentation.PerFrameFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        # of a single frame that may be said once for all (PS3.3 A.51.5.1), but readers look in each frame
+        first.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
+        del shared.SegmentIdentificationSequence
+    if "FrameOfReferenceUID" not in segmentation:
+        # highdicom refuses to read a spacing without slice thickness; the source has the spacing (PS3.3 A.51.5)
+        shared.pop("PixelMeasuresSequence", None)
+        segmentation.PatientOrientation = headers[0].get("PatientOrientation") or ""  # it must be there: C.7.6.1
+    with atomic_path(path) as scratch:
+        segmentation.save_as(scratch)
+
+
+def read_source(path: os.PathLike | str) -> Dataset:
+    """The header of an image that a DICOM object is to refer to: without pixels, and as that object needs it.
+
+    Raises:
+        DataError: if it is not DICOM, or has no identity.
+    """
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+    except Exception as error:
+        raise DataError(
+            f"{path}: not a DICOM file, and a DICOM object refers to one. Write PNG or NIfTI: --format."
+        ) from error
+    missing = [tag for tag in REQUIRED if not header.get(tag)]
+    if missing:
+        raise DataError(
+            f"{path}: lacks {', '.join(missing)}, which a DICOM object must refer to. Export it again, or write PNG "
+            "or NIfTI: --format."
+        )
+    for tag in MAY_BE_EMPTY:
+        if not header.get(tag):
+            setattr(header, tag, None)
+    if header.PatientSex not in ("M", "F", "O"):  # PS3.3 C.7.1.1 knows no other
+        header.PatientSex = None
+    for tag in NOT_PASSED_ON:
+        if tag in header:
+            delattr(header, tag)
+    if "ImagePositionPatient" not in header and "FrameOfReferenceUID" in header:
+        del header.FrameOfReferenceUID  # a frame of reference in which it has no place
+    return header
+
+
+def equipment(algorithm: Algorithm) -> dict[str, str]:
+    """What highdicom's objects say of what made them."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": algorithm.name,
+        "software_versions": algorithm.version,
+        "device_serial_number": algorithm.weights[:16],
+    }
+
+
+def identify(algorithm: Algorithm) -> highdicom.AlgorithmIdentificationSequence:
+    """The algorithm as DICOM has it (PS3.3 10.16)."""
+    return highdicom.AlgorithmIdentificationSequence(
+        name=algorithm.name, version=algorithm.version, family=codes.DCM.ArtificialIntelligence, source=MANUFACTURER
+    )
+
+
+def code(triplet: Sequence[str]) -> CodedConcept:
+    """A code of the bundle's metadata: (value, scheme, meaning)."""
+    value, scheme, meaning = triplet
+    return CodedConcept(value=value, scheme_designator=scheme, meaning=meaning)
+
+
+def _describe(number: int, segment: dict[str, Any], algorithm: Algorithm) -> highdicom.seg.SegmentDescription:
+    description = highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=segment["label"],
+        segmented_property_category=code(segment["category"]),
+        segmented_property_type=code(segment["type"]),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=identify(algorithm),
+        anatomic_regions=[code(segment["region"])] if "region" in segment else None,
+        display_color=CIELabColor.from_rgb(*segment["color"]) if "color" in segment else None,
+    )
+    if "modifier" in segment:
+        kind = description.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [code(segment["modifier"])]
+    return description
+
+
+class SaveSegmentationd(MapTransform):
+    """Writes each mask as a DICOM Segmentation, see :func:`write_segmentation`.
+
+    Args:
+        keys: masks of shape (1, x, y) or (1, x, y, z), MetaTensors that know the file of their image.
+        layout: gives the name of each file.
+        segments: what the labels are, as the bundle's ``metadata.json`` says.
+        algorithm: what made them.
+        fractional: whether they are probabilities and stay so.
+        sources_key: the image's DICOM files, in the order of z.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        layout: OutputLayout,
+        segments: Sequence[dict[str, Any]],
+        algorithm: Algorithm,
+        fractional: bool = False,
+        sources_key: str = "sources",
+    ):
+        super().__init__(keys)
+        self.layout = layout
+        self.segments = segments
+        self.algorithm = algorithm
+        self.fractional = fractional
+        self.sources_key = sources_key
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        for key in self.key_iterator(data):
+            path = Path(self.layout.filename(subject=data[key].meta["filename_or_obj"]))
+            mask = np.asarray(data[key][0].cpu())
+            write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, self.fractional)
+        return data

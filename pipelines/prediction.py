@@ -1,0 +1,273 @@
+"""Runs a bundle on a tree of images case by case: what fails is noted and passed over, what is done is done once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import logging.config
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from monai.bundle import ConfigParser
+from monai.networks.utils import eval_mode
+from monai.transforms import Compose, SaveImaged
+
+from networks import WeightsError
+from transforms import DataError, OutputLayout, check_writable, image_name, plain_error
+from transforms.atomic_files import atomic_write
+
+from .detection import mask_to_boxes, write_submission
+from .image_index import Case, Index, index_images
+from .prediction_records import Records
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["png", "nifti", "seg"]
+SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "seg": ".dcm"}
+SUMMARY = "summary.json"
+DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130  # exit codes; the last is the shell's for Ctrl-C
+
+
+class Prediction:
+    """A bundle made ready to predict.
+
+    Its preprocessing, network, inferer, postprocessing and overlays are those of its ``inference.json``; where another
+    format is wanted, the writer at the end of its postprocessing is exchanged.
+
+    Args:
+        bundle_root: the bundle's folder.
+        dataset_dir: the tree of images.
+        output_dir: where outputs go, in the tree's structure: masks, overlays, ``predictions.jsonl``, to which each
+            case adds a line, and ``summary.json``.
+        format: of the masks: ``"png"``, ``"nifti"`` or ``"seg"``, DICOM Segmentation; the bundle's own if not given.
+        fractional: whether a DICOM Segmentation keeps probabilities.
+        report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
+        submission: the file of the challenge's submission to write, likewise.
+        overlays: names of the bundle's overlays of its inference.
+        overrides: values of the configuration, as for ``python -m monai.bundle run``.
+
+    Raises:
+        DataError: if the bundle cannot do what is asked for, or the outputs cannot be written.
+        WeightsError: if the weights are missing or do not fit.
+    """
+
+    def __init__(
+        self,
+        bundle_root: os.PathLike | str,
+        dataset_dir: os.PathLike | str,
+        output_dir: os.PathLike | str,
+        format: Format | None = None,
+        fractional: bool = False,
+        report: bool = False,
+        submission: os.PathLike | str | None = None,
+        overlays: Sequence[str] = (),
+        **overrides: Any,
+    ):
+        self.root, self.input, self.output = Path(bundle_root), Path(dataset_dir), Path(output_dir)
+        self.submission = submission
+        configs = self.root / "configs"
+        self.parser = ConfigParser()
+        self.parser.read_config([configs / f"{name}.json" for name in ("inference", *overlays)])
+        self.parser.read_meta(configs / "metadata.json")
+        places = {"bundle_root": str(self.root), "dataset_dir": str(self.input), "output_dir": str(self.output)}
+        self.parser.update(pairs=places | overrides)
+        self.finds_boxes = (configs / "submission.json").is_file()
+        if submission and not self.finds_boxes:
+            raise DataError(f"{self.root.name}: has no submission: leave out --submission, which is for boxes.")
+        if report and not self.finds_boxes:
+            raise DataError(f"{self.root.name}: finds no boxes to report: leave out --report.")
+        weights = Path(self.parser.get_parsed_content("weights"))
+        if not weights.is_file():
+            raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
+        self.weights = {"file": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        self._choose_outputs(format, fractional, report)
+        self.parser.parse(reset=True)  # asking for the weights' path has parsed what was there before
+        # a tree may be moved, and a bundle be given by name or by folder
+        config = {key: value for key, value in self.parser.config.items() if key not in (*places, "weights")}
+        told = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
+        self.settings = hashlib.sha256(told.encode()).hexdigest()
+
+    def _choose_outputs(self, format: Format | None, fractional: bool, report: bool) -> None:
+        writers = self.parser["postprocessing#transforms"]
+        place = next(n for n, transform in enumerate(writers) if transform["_target_"] == "SaveImaged")
+        writer = writers[place]
+        own = next(name for name, suffix in SUFFIXES.items() if suffix == writer["output_ext"])
+        self.format: str = format or own
+        if fractional and self.format != "seg":
+            raise DataError("--fractional is for DICOM Segmentations: add --format seg.")
+        if self.format == "png" and own != "png":
+            raise DataError(
+                f"{self.root.name}: its masks are volumes, which PNG cannot hold. Give --format nifti or seg."
+            )
+        if self.format == "seg":
+            keys = "pred"
+            if fractional:
+                keys = next((t["names"] for t in writers if t["_target_"] == "CopyItemsd"), None)
+                if keys is None:
+                    raise DataError(f"{self.root.name}: gives labels, not probabilities: leave out --fractional.")
+            segments = self.parser["_meta_#dicom_segments"]
+            writers[place] = self._dicom_writer("pipelines.dicom_seg.SaveSegmentationd", keys, "seg")
+            writers[place] |= {"segments": segments, "fractional": fractional}
+        elif self.format != own:
+            writer |= {"writer": "NibabelWriter", "output_ext": SUFFIXES["nifti"]}
+            writer["folder_layout"]["suffix"] = SUFFIXES["nifti"]
+            writer.pop("scale", None)  # of the grey values of a picture
+        if report:
+            item = self._dicom_writer("pipelines.dicom_report.SaveReportd", "probability", "report")
+            item |= {"threshold": "@threshold", "finding": self.parser["_meta_#dicom_segments"][0]}
+            writers.append(item)
+        self.needs_dicom = self.format == "seg" or report
+
+    def _dicom_writer(self, target: str, keys: str, postfix: str) -> dict[str, Any]:
+        from . import dicom_seg  # noqa: F401  the message where highdicom is missing is given here, at once
+
+        version = f"{self.parser['_meta_#version']}, weights {self.weights['sha256'][:12]}"
+        algorithm = {"name": self.parser["_meta_#name"], "version": version, "weights": self.weights["sha256"]}
+        layout = {"output_dir": "@output_dir", "input_dir": "@dataset_dir", "postfix": postfix, "suffix": ".dcm"}
+        return {
+            "_target_": target,
+            "keys": keys,
+            "layout": {"_target_": "transforms.OutputLayout", **layout},
+            "algorithm": {"_target_": "pipelines.dicom_seg.Algorithm", **algorithm},
+        }
+
+    def run(self) -> int:
+        """Predict all cases.
+
+        Returns:
+            0 if all are done, now or before; 1 if some failed; 2 if nothing is done; 130 if it was interrupted.
+
+        Raises:
+            DataError: if the tree is missing, or the outputs cannot be written.
+            WeightsError: if the weights do not fit.
+        """
+        parse = self.parser.get_parsed_content
+        check_writable([self.output] + ([Path(self.submission).absolute().parent] if self.submission else []))
+        parse("initialize")
+        index = index_images(self.input, parse("reader"), without=self.output)
+        if self.needs_dicom:
+            for case in [case for case in index.cases if not case.is_dicom]:
+                index.cases.remove(case)
+                index.left_out.append((case.path, "is no DICOM, to which a DICOM output must refer"))
+        left_out = _by_reason(index)
+        if left_out:
+            lines = [f"  {len(files)} files, the first {files[0]}: {reason}" for reason, files in left_out.items()]
+            logger.warning("left out %d files:\n%s", len(index.left_out), "\n".join(lines))
+        self.load, self.postprocess = parse("preprocessing"), parse("evaluator#postprocessing")
+        self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
+        self.layouts = list(_layouts(self.postprocess))
+        records, interrupted = Records(self.output, self.settings), False
+        done: dict[str, dict[str, Any]] = {}
+        failed: dict[str, str] = {}
+        start, computed = time.monotonic(), 0
+        try:
+            for number, case in enumerate(index.cases, start=1):
+                name, key = str(case.path), str(case.path.relative_to(self.input))
+                record = records.done(key, case.identity)
+                if record is not None:
+                    done[name] = record
+                    continue
+                record = self._predict(case)
+                computed += 1
+                records.append(key, case.identity, record)
+                if record["status"] == "done":
+                    done[name] = record
+                    said = f"done in {record['seconds']:.1f} s"
+                else:
+                    failed[name] = record["error"]
+                    said = f"FAILED: {record['error']}"
+                left = (time.monotonic() - start) / computed * (len(index.cases) - number)
+                logger.info("[%d/%d, %.0f s left] %s: %s", number, len(index.cases), left, name, said)
+        except KeyboardInterrupt:
+            interrupted = True
+            logger.warning("interrupted; the same command goes on from here")
+        if self.submission and done and not interrupted:
+            self._write_submission(done)
+        code = INTERRUPTED if interrupted else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
+        summary = {
+            "bundle": self.root.resolve().name,
+            "version": self.parser["_meta_#version"],
+            "weights": self.weights,
+            "format": self.format,
+            "exit_code": code,
+            "cases": len(index.cases),
+            "done": [{"case": name, "outputs": record["outputs"]} for name, record in done.items()],
+            "done_before": len(done) - (computed - len(failed)),
+            "failed": [{"case": name, "error": error} for name, error in failed.items()],
+            "left_out": [{"reason": reason, "files": [str(f) for f in files]} for reason, files in left_out.items()],
+        }
+        with atomic_write(self.output / SUMMARY) as file:
+            json.dump(summary, file, indent=2)
+        self._log_end(summary)
+        return code
+
+    def _predict(self, case: Case) -> dict[str, Any]:
+        """Do one case. Returns how it ended."""
+        record: dict[str, Any] = {}
+        start = time.monotonic()
+        try:
+            data = self.load({"image": case.image, "sources": [str(path) for path in case.files]})
+            with eval_mode(self.network):
+                image = data["image"].to(self.device)
+                data |= {"image": image, "pred": self.inferer(image[None], self.network)[0]}
+            data = self.postprocess(data)
+            outputs = [Path(layout.filename(subject=case.path)) for layout in self.layouts]
+            if self.finds_boxes:
+                probability, threshold = data["probability"][0], self.parser.get_parsed_content("threshold")
+                record["boxes"] = mask_to_boxes(np.asarray(probability.cpu()), threshold)
+        except Exception as error:
+            plain = plain_error(error)
+            logger.debug("%s", case.path, exc_info=error)
+            text = str(plain).removeprefix(f"{case.path}: ") if plain else f"{type(error).__name__}: {error}"
+            return {"status": "failed", "error": text.strip().split("\n")[0]}
+        seconds = round(time.monotonic() - start, 2)
+        written = [str(path.relative_to(self.output)) for path in outputs]
+        return {"status": "done", "seconds": seconds, "outputs": written, **record}
+
+    def _write_submission(self, done: dict[str, dict[str, Any]]) -> None:
+        found: dict[str, Any] = {}
+        for name, record in done.items():
+            image_id = image_name(name)
+            if image_id in found:
+                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
+            found[image_id] = record["boxes"]
+        write_submission(found, self.submission)
+        logger.info("wrote the boxes of %d images to %s", len(found), self.submission)
+
+    def _log_end(self, summary: dict[str, Any]) -> None:
+        failed = summary["failed"]
+        logger.info(
+            "%d of %d cases done, %d of them before; %d failed; see %s",
+            *(len(summary["done"]), summary["cases"], summary["done_before"], len(failed), self.output / SUMMARY),
+        )
+        if failed:
+            logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
+
+
+def predict(bundle_root: os.PathLike | str, **settings: Any) -> int:
+    """Run a bundle on a tree of images: see :class:`Prediction` and :meth:`Prediction.run`."""
+    logging.config.fileConfig(Path(bundle_root) / "configs" / "logging.conf", disable_existing_loggers=False)
+    return Prediction(bundle_root, **settings).run()
+
+
+def _by_reason(index: Index) -> dict[str, list[Path]]:
+    grouped = defaultdict(list)
+    for path, reason in index.left_out:
+        grouped[reason].append(path)
+    return dict(grouped)
+
+
+def _layouts(transform: Any) -> Iterator[OutputLayout]:
+    """The layouts by which transforms name what they write."""
+    if isinstance(transform, Compose):
+        for inner in transform.transforms:
+            yield from _layouts(inner)
+    layout = transform.saver.folder_layout if isinstance(transform, SaveImaged) else getattr(transform, "layout", None)
+    if isinstance(layout, OutputLayout):
+        yield layout

@@ -1,0 +1,68 @@
+"""The check for frontal radiographs, and predictions kept inside an organ, on masks drawn by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from transforms import CheckFrontald, KeepInsided, OutputLayout, SaveCheckd, frontal_check
+
+
+def lungs(first=(15, 45, 20, 80), second=(55, 85, 20, 80), value=0.99):
+    probability = np.zeros((100, 100), np.float32)
+    for x0, x1, y0, y1 in (first, second):
+        probability[x0:x1, y0:y1] = value
+    return probability
+
+
+def test_two_lungs_side_by_side_are_frontal():
+    check = frontal_check(lungs())
+    assert check["frontal"] and not check["reasons"]
+    assert check["area"] == pytest.approx(0.36) and check["smaller"] == 1 and check["certain"] == 1
+
+
+@pytest.mark.parametrize(
+    ("probability", "reason"),
+    [
+        (np.zeros((100, 100), np.float32), "covers 0% of the image"),
+        (np.ones((100, 100), np.float32), "covers 100% of the image"),
+        (lungs(second=(0, 0, 0, 0)), "no two lungs were found"),
+        (lungs(second=(60, 65, 40, 50)), "no two lungs were found: the second largest part has 3%"),
+        (lungs((20, 80, 15, 45), (20, 80, 55, 85)), "the two parts do not lie side by side"),
+        (lungs(value=0.6), "only 0% of what may be lung is certain"),
+    ],
+)
+def test_what_is_not_frontal_is_flagged_with_the_reason(probability, reason):
+    check = frontal_check(probability)
+    assert not check["frontal"] and any(reason in text for text in check["reasons"])
+
+
+def test_check_is_logged_with_the_file_and_saved(tmp_path, caplog):
+    pred = MetaTensor(torch.zeros(1, 50, 50), meta={"filename_or_obj": str(tmp_path / "in" / "hand.png")})
+    data = CheckFrontald()({"pred": pred})
+    assert "hand.png: may be no frontal chest radiograph: what looks like lung covers 0%" in caplog.text
+    SaveCheckd("pred", OutputLayout(tmp_path / "out", tmp_path / "in", "check", ".json"))(data)
+    saved = json.loads((tmp_path / "out" / "hand_check.json").read_text())
+    assert saved["frontal"] is False and "covers 0%" in saved["reasons"][0]
+
+
+class Bright(torch.nn.Module):
+    """Finds an organ where the image is bright."""
+
+    def forward(self, image):
+        return image - 0.5
+
+
+def test_predictions_are_kept_within_a_margin_of_the_organ(caplog):
+    image, pred = torch.zeros(1, 20, 20), torch.full((1, 20, 20), 0.7)
+    image[:, 8, 5] = 1
+    kept = KeepInsided("pred", Bright(), size=20, margin=0.1)({"image": image, "pred": pred})["pred"]
+    expected = torch.zeros(1, 20, 20)
+    expected[:, 6:11, 3:8] = 0.7
+    assert torch.equal(kept, expected)
+    nothing = KeepInsided("pred", Bright(), size=20, margin=0.1)({"image": image * 0, "pred": pred})["pred"]
+    assert torch.equal(nothing, pred) and "no organ was found" in caplog.text

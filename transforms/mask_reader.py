@@ -1,0 +1,72 @@
+"""Reads a mask that was drawn in a picture file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from monai.data.image_reader import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+
+from .errors import DataError
+from .picture_files import grey_values, is_picture, open_picture
+
+
+class MaskReader(ImageReader):
+    """Reads a mask from a PNG or JPEG file, or the union of several, for ``monai.transforms.LoadImaged``.
+
+    The array is uint8 of shape (x, y), 1 inside and 0 outside. The left and the right lung are published as two files
+    in some sets: they are given as a list.
+
+    Args:
+        threshold: of the grey values, on the scale of 8 bits: above it is inside. Masks that were resized or saved as
+            JPEG are grey at their edges.
+
+    Raises:
+        DataError: from ``get_data``, if a file is missing, is no picture or is damaged, if several are not of one
+            size, or if a file has values above 0 but none above the threshold (as masks of 0 and 1 have).
+    """
+
+    def __init__(self, threshold: float = 127):
+        super().__init__()
+        self.threshold = threshold
+
+    def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
+        return True
+
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> list[Path]:
+        # opened in get_data, since LoadImage swallows what `read` raises
+        return [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
+
+    def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
+        masks = [self._mask(path) for path in img]
+        for path, mask in zip(img, masks):
+            if mask.shape != masks[0].shape:
+                raise DataError(
+                    f"{path}: is of {mask.shape[::-1]} pixels, {img[0]} of {masks[0].shape[::-1]}: masks of one image "
+                    "must be of one size. Correct them, or leave out the image."
+                )
+        union = np.ascontiguousarray(np.any(masks, axis=0).T.astype(np.uint8))
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+        return union, {
+            MetaKeys.AFFINE: affine,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            MetaKeys.SPACE: SpaceKeys.RAS.value,
+            MetaKeys.SPATIAL_SHAPE: np.asarray(union.shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+        }
+
+    def _mask(self, path: Path) -> np.ndarray:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file.")
+        if not is_picture(path):
+            raise DataError(f"{path}: a mask must be a PNG or JPEG file, and this begins as neither. Convert it.")
+        values = grey_values(open_picture(path), path) * 255
+        if 0 < values.max() <= self.threshold:
+            raise DataError(
+                f"{path}: its greatest value is {values.max():.3g} of 255, none is above the threshold "
+                f"{self.threshold:g}: it would be read as empty. Save it with 0 outside and 255 inside."
+            )
+        return values > self.threshold
