@@ -91,7 +91,7 @@ def cross_validate(
                 _run(bundle_root, ["train", *overlays], "training", settings)
             _run(bundle_root, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
         table = pd.read_csv(report)
-        # masks are named by their images, which are not named here: a number and the salted patient are enough
+        # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
     images = pd.concat(tables, ignore_index=True)
     with atomic_write(output_dir / "images.csv") as file:
@@ -153,7 +153,7 @@ def _write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any])
         DataError: if there are too few patients, or the folder holds the results of other settings.
     """
     folds, seed = chosen["folds"], chosen["seed"]
-    entries = [entry for split in SPLITS for entry in manifest[split]]
+    entries = _with_numbered_patients([entry for split in SPLITS for entry in manifest[split]])
     patients = sorted({entry["patient_id"] for entry in entries})
     if folds < 2 or len(patients) < 3 * folds:
         raise DataError(f"{folds} folds need at least 2 and three patients each; the manifest has {len(patients)}.")
@@ -178,6 +178,16 @@ def _write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any])
         write_manifest(head | lists, path)
         written.append((path, lists["test"]))
     return written
+
+
+def _with_numbered_patients(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In the order of their images, with a number for each patient: a manifest made anew, whose salt is another, is
+    divided into the same folds."""
+    entries = sorted(entries, key=lambda entry: entry["image"])
+    numbers: dict[str, str] = {}
+    for entry in entries:
+        numbers.setdefault(entry["patient_id"], f"{len(numbers):06d}")
+    return [entry | {"patient_id": numbers[entry["patient_id"]]} for entry in entries]
 
 
 def _run(bundle_root: os.PathLike | str, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:

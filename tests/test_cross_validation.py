@@ -45,6 +45,12 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
     written = model.stat().st_mtime_ns
     again = cross_validate(*arguments, tmp_path / "a", **settings)
     assert again == result and model.stat().st_mtime_ns == written
+    salted_anew = json.loads((Path(phantoms) / "manifest.json").read_text())
+    for entry in (entry for split in ("training", "validation", "test") for entry in salted_anew[split]):
+        entry["patient_id"] = hashlib.sha256(entry["patient_id"].encode()).hexdigest()
+    (tmp_path / "salted_anew.json").write_text(json.dumps(salted_anew))
+    again = cross_validate("bundles/opacity", tmp_path / "salted_anew.json", phantoms, tmp_path / "a", **settings)
+    assert again == result and model.stat().st_mtime_ns == written
     other = cross_validate(
         *arguments, tmp_path / "b", trained=tmp_path / "a", against=tmp_path / "a", threshold=0.9, **settings
     )
