@@ -5,6 +5,7 @@ from .cached_slices import CachedSlices
 from .class_metrics import MeanOfOrgans
 from .class_report import ClassReport
 from .ct_phantoms import draw_ct_phantoms
+from .distributed import Agreement, synchronise_batch_norm
 from .evaluation import EvaluationReport, Submission
 from .manifest import datalist, read_manifest
 from .phantoms import draw_phantoms
@@ -14,6 +15,7 @@ from .training_log import EpochLog, TrainingProgress
 from .training_state import TrainingState
 
 __all__ = [
+    "Agreement",
     "CachedDataset",
     "CachedSlices",
     "ClassReport",
@@ -29,4 +31,5 @@ __all__ = [
     "draw_phantoms",
     "read_manifest",
     "start",
+    "synchronise_batch_norm",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite import distributed as idist
 from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
 from monai.data.utils import pickle_hashing
 from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -66,7 +67,8 @@ class CachedDataset(PersistentDataset):
         self.files = [self.cache_dir / f"{_key(item, made_by)}.pt" for item in data]
         self.memory: dict[int, dict[str, Any]] = {}
         self.memory_left = MEMORY_BYTES
-        self._fill()
+        with idist.one_rank_first():  # where several processes train: the others find what it made
+            self._fill()
 
     def _transform(self, index: int) -> Any:
         item = _expand(self._compressed(index))

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 import pydicom
+from ignite import distributed as idist
 from PIL import Image, ImageDraw
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -98,14 +99,15 @@ def draw_once(
         DataError: if the folder holds anything else; nothing in it is touched.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
-        _check_is_cohort(folder, settings)
-    else:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            drawn = Path(scratch) / folder.name
-            draw(drawn)
-            os.replace(drawn, folder)
+    with idist.one_rank_first():  # where several processes train: the others find what it drew
+        if folder.is_dir() and any(folder.iterdir()):
+            _check_is_cohort(folder, settings)
+        else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                drawn = Path(scratch) / folder.name
+                draw(drawn)
+                os.replace(drawn, folder)
     logger.warning(
         "These are PHANTOMS: drawn images in %s. The model will know nothing of patients. For your own data: "
         "python -m pipelines manifest %s DIR --out FILE, then add --dataset_dir DIR --manifest FILE.",

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from transforms import DataError, check_writable, prepare_console
 
+from .distributed import join_processes
 
-def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str]) -> None:
+
+def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], join: bool = False) -> None:
     """Check the bundle's root and the folders to be written to; from here on, errors for the user are shown plainly.
 
     Args:
         bundle_root: the bundle's folder.
         folders: they are made where missing.
+        join: whether this is one of several processes, see :func:`pipelines.distributed.join_processes`.
 
     Raises:
-        DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to.
+        DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to; or as ``join_processes``.
     """
     prepare_console()
     if not (Path(bundle_root) / "configs" / "metadata.json").is_file():
@@ -26,3 +29,5 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str]) 
             "the bundle's folder with --bundle_root."
         )
     check_writable(folders)
+    if join:
+        join_processes()

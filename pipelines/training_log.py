@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import from_engine
@@ -21,13 +22,13 @@ class TrainingProgress(ProgressBar):
     """Ignite's progress bar, with the loss and the images per second of the epoch that runs.
 
     Args:
-        batch_size: images per iteration.
+        batch_size: images per iteration, of each process.
     """
 
     def __init__(self, batch_size: int):
         super().__init__(
             bar_format="{desc}[{n_fmt}/{total_fmt}]|{bar}{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
-            unit_scale=batch_size,
+            unit_scale=batch_size * idist.get_world_size(),
             unit="images",
             disable=None,  # silent where the output is no terminal
         )
@@ -39,8 +40,9 @@ class TrainingProgress(ProgressBar):
 class EpochLog:
     """Handler of a trainer: one row an epoch in a CSV file, and the curves of loss, IoU and Dice as PNG at the end.
 
-    Columns: ``epoch``, ``seconds`` (of training, without validation), ``images_per_second``, ``learning_rate``,
-    ``train_loss`` (mean over the epoch's images), and every metric of the trainer and the evaluators.
+    Columns: ``epoch``, ``seconds`` (of training, without validation), ``images_per_second`` (of all processes),
+    ``learning_rate``, ``train_loss`` (mean over the epoch's images), and every metric of the trainer and the
+    evaluators.
 
     It must come after the handlers that validate and before the one that keeps the training's state.
 
@@ -82,7 +84,7 @@ class EpochLog:
         row = {
             "epoch": engine.state.epoch,
             "seconds": round(self.seconds, 3),
-            "images_per_second": round(self.images / self.seconds, 2),
+            "images_per_second": round(self.images * idist.get_world_size() / self.seconds, 2),
             "learning_rate": self.learning_rate,
             "train_loss": self.loss / self.images,
         }

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 
@@ -36,14 +37,15 @@ class TrainingState:
     training would overwrite a file of an old one, that is set aside as ``model.previous.pt``, then
     ``model.previous2.pt``: no model is ever lost.
 
-    Every random state is set anew from ``seed`` and the epoch when an epoch starts. So N epochs are, bit for bit,
-    k epochs and a resume, whatever drew random numbers in between.
+    Every random state is set anew from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
+    for bit, k epochs and a resume, whatever drew random numbers in between.
 
-    It must be the last of the trainer's handlers, since it saves what the others have done to the epoch.
+    It must be the last of the trainer's handlers, since it saves what the others have done to the epoch. Where several
+    processes train, each needs it, and the first one writes.
 
     Args:
         folder: where the files go.
-        network: the network that is trained.
+        network: the network that is trained, as it is without DistributedDataParallel.
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
@@ -102,13 +104,26 @@ class TrainingState:
             self.written = {BEST, LAST, ABOUT}
 
     def epoch_started(self, engine: Engine) -> None:
-        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         set_rnd(engine.state.dataloader.dataset, seed)
 
     def epoch_completed(self, engine: Engine) -> None:
+        if idist.get_rank() == 0:
+            self._save(engine)
+        best = self.evaluator.state
+        since = engine.state.epoch - best.best_metric_epoch
+        if self.patience is not None and best.best_metric_epoch > 0 and since >= self.patience:
+            logger.info("no better model for %d epochs: stopping", self.patience)
+            engine.terminate()
+
+    def completed(self, engine: Engine) -> None:
+        if self.evaluator.state.best_metric_epoch < 1:
+            logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
+
+    def _save(self, engine: Engine) -> None:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
             with atomic_path(self._path(BEST)) as scratch:
@@ -137,14 +152,6 @@ class TrainingState:
             state["scaler"] = engine.scaler.state_dict()
         with atomic_path(self._path(LAST)) as scratch:
             torch.save(state, scratch)
-        since = engine.state.epoch - best.best_metric_epoch
-        if self.patience is not None and best.best_metric_epoch > 0 and since >= self.patience:
-            logger.info("no better model for %d epochs: stopping", self.patience)
-            engine.terminate()
-
-    def completed(self, engine: Engine) -> None:
-        if self.evaluator.state.best_metric_epoch < 1:
-            logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
     def _path(self, name: str) -> Path:
         """Where to write; before the first time, a file of an earlier training is set aside."""
