@@ -9,6 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.utils import convert_to_dst_type
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -28,7 +30,11 @@ def fast_precision(device: torch.device | str) -> torch.dtype:
 
 
 def prepare(
-    network: nn.Module, device: torch.device | str, precision: Precision = "auto", compile: bool = False
+    network: nn.Module,
+    device: torch.device | str,
+    precision: Precision = "auto",
+    compile: bool = False,
+    dropout: float = 0.0,
 ) -> nn.Module:
     """Make a 2D network ready to run, for training and inference alike. Works in place.
 
@@ -42,12 +48,15 @@ def prepare(
         precision: what convolutions compute in; ``"auto"`` is :func:`fast_precision`. float16 has no gradient scaler
             here: use it for inference only. Parameters, and what the network returns, stay float32.
         compile: whether to compile with ``torch.compile``: the first step takes a minute or more.
+        dropout: above 0 makes ``train()`` mean Monte Carlo dropout (Gal and Ghahramani 2016): the network's dropout
+            layers get this rate and are active, and batch norm goes on with its learnt statistics. MONAI Label's
+            scoring sets it, to tell images apart by how unsure the network is. Not for training.
 
     Returns:
         ``network``, its convolutions in channels-last order.
 
     Raises:
-        ValueError: if the precision is not known.
+        ValueError: if the precision is not known, or dropout is wanted of a network without dropout layers.
     """
     if precision not in Precision.__args__:
         raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(Precision.__args__)}.")
@@ -57,7 +66,22 @@ def prepare(
     # nothing is closed over the instance, so that copy.deepcopy makes a network of its own
     network.compute = torch.compile(type(network).forward) if compile else type(network).forward
     network.forward = MethodType(_forward, network)
+    if dropout:
+        layers = [layer for layer in network.modules() if isinstance(layer, _DropoutNd)]
+        if not layers:
+            raise ValueError(f"{type(network).__name__} has no dropout layers. Build it with a dropout of 0.")
+        for layer in layers:
+            layer.p = dropout
+        network.train = MethodType(_train_dropout, network)
     return network
+
+
+def _train_dropout(self: nn.Module, mode: bool = True) -> nn.Module:
+    type(self).train(self, mode)
+    for layer in self.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()
+    return self
 
 
 def _forward(self: nn.Module, image: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from skimage.color import rgb2lab
 
 from transforms import DataError, OutputLayout
 from transforms.atomic_files import atomic_path
@@ -182,8 +183,10 @@ def _describe(number: int, segment: dict[str, Any], algorithm: Algorithm) -> hig
         algorithm_type="AUTOMATIC",
         algorithm_identification=identify(algorithm),
         anatomic_regions=[code(segment["region"])] if "region" in segment else None,
-        display_color=CIELabColor.from_rgb(*segment["color"]) if "color" in segment else None,
     )
+    if "color" in segment:  # in CIELab (PS3.3 C.10.7.1.1); the highdicom that pydicom 2 can have knows no colour
+        lab = CIELabColor(*map(float, rgb2lab(np.array(segment["color"]) / 255)))
+        description.RecommendedDisplayCIELabValue = list(lab.value)
     if "modifier" in segment:
         kind = description.SegmentedPropertyTypeCodeSequence[0]
         kind.SegmentedPropertyTypeModifierCodeSequence = [code(segment["modifier"])]

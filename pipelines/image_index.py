@@ -19,8 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
-from transforms import CTReader, DataError, RadiographReader, image_name
-from transforms.ct_reader import is_nifti
+from transforms import CTReader, DataError, RadiographReader, image_name, is_nifti
 from transforms.ct_series import TAGS as CT_TAGS
 from transforms.ct_series import is_localizer
 from transforms.dicom import first_bytes
@@ -122,7 +121,7 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
                 other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
             )
         else:
-            why_not = _refused(path, reader.open, path) if header is PICTURE else header
+            why_not = _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
         if why_not:
             index.left_out.append((path, why_not))
         else:

@@ -98,13 +98,26 @@ def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
         file.write(f"{head[:-2]},\n{lists}\n}}\n")
 
 
+class DataList(list):
+    """MONAI's data list that knows where it is from.
+
+    Args:
+        entries: as of :func:`datalist`.
+        name: of the manifest.
+    """
+
+    def __init__(self, entries: Sequence[dict[str, Any]], name: str):
+        super().__init__(entries)
+        self.name = name
+
+
 def datalist(
     manifest: os.PathLike | str,
     dataset_dir: os.PathLike | str,
     split: str,
     reader: ImageReader | None = None,
     task: str | None = None,
-) -> list[dict[str, Any]]:
+) -> DataList:
     """One split of a manifest as MONAI's data list.
 
     Args:
@@ -159,7 +172,7 @@ def datalist(
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(lambda entry: reader.open(entry["image"]), found):
                 pass
-    return found
+    return DataList(found, content["name"])
 
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:

@@ -19,7 +19,7 @@ from networks import check_fits, read_checkpoint
 from transforms import DataError
 from transforms.atomic_files import atomic_path, atomic_write
 
-from .manifest import read_manifest
+from .manifest import DataList
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ class TrainingState:
     plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs). Where a new
     training would overwrite a file of an old one, that is set aside as ``model.previous.pt``, then
     ``model.previous2.pt``: no model is ever lost.
+
+    A training that starts from the weights in ``model.pt`` validates them first, and leaves the file as it is until an
+    epoch is better.
 
     Every random state is set anew from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
     for bit, k epochs and a resume, whatever drew random numbers in between.
@@ -57,7 +60,9 @@ class TrainingState:
             then. None: the model is ``network``.
         settings: what the weights do not hold and must be used with, such as ``image_size``: it goes into
             ``model.json``, and :func:`networks.load_weights` compares it.
-        trained_on: the manifest trained on; its name goes into ``model.json``.
+
+    ``model.json`` names the data: the manifest's name, as the trainer's data list knows it (:class:`DataList`), or how
+    many images a program gave, such as MONAI Label.
 
     Raises:
         DataError: on start, if ``resume`` is set and there is nothing to resume.
@@ -76,7 +81,6 @@ class TrainingState:
         seed: int = 0,
         averaged: torch.nn.Module | None = None,
         settings: dict[str, Any] | None = None,
-        trained_on: os.PathLike | str | None = None,
     ):
         self.folder = Path(folder)
         self.network = network
@@ -88,7 +92,6 @@ class TrainingState:
         self.seed = seed
         self.averaged = averaged
         self.settings = settings or {}
-        self.trained_on = trained_on
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -97,11 +100,14 @@ class TrainingState:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
-        self.name = read_manifest(self.trained_on)["name"] if self.trained_on else "unknown data"
+        data = engine.state.dataloader.dataset.data
+        self.name = data.name if isinstance(data, DataList) else f"{len(data)} images without a manifest"
         self.written: set[str] = set()
         if self.resume:
             self._load(engine)
             self.written = {BEST, LAST, ABOUT}
+        elif self._starts_from_best():
+            self._validate_start()
 
     def epoch_started(self, engine: Engine) -> None:
         seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()]).generate_state(1)[0])
@@ -115,12 +121,14 @@ class TrainingState:
             self._save(engine)
         best = self.evaluator.state
         since = engine.state.epoch - best.best_metric_epoch
-        if self.patience is not None and best.best_metric_epoch > 0 and since >= self.patience:
+        if self.patience is not None and best.best_metric_epoch >= 0 and since >= self.patience:
             logger.info("no better model for %d epochs: stopping", self.patience)
             engine.terminate()
 
     def completed(self, engine: Engine) -> None:
-        if self.evaluator.state.best_metric_epoch < 1:
+        if self.evaluator.state.best_metric_epoch == 0:
+            logger.warning("no epoch was better than the weights that the training started from: %s is kept", BEST)
+        elif self.evaluator.state.best_metric_epoch < 0:
             logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
     def _save(self, engine: Engine) -> None:
@@ -152,6 +160,25 @@ class TrainingState:
             state["scaler"] = engine.scaler.state_dict()
         with atomic_path(self._path(LAST)) as scratch:
             torch.save(state, scratch)
+
+    def _starts_from_best(self) -> bool:
+        """Whether an earlier handler, such as MONAI's CheckpointLoader, has loaded ``model.pt``."""
+        path = self.folder / BEST
+        if not path.is_file():
+            return False
+        saved, network = read_checkpoint(path), self.network.state_dict()
+        return saved.keys() == network.keys() and all(torch.equal(saved[k], network[k].cpu()) for k in saved)
+
+    def _validate_start(self) -> None:
+        if self.averaged is not None:
+            self.averaged.load_state_dict(self.network.state_dict())
+        about = self.folder / ABOUT
+        before = json.loads(about.read_text()).get("trained_on") if about.is_file() else None
+        self.name = f"{before or 'unknown data'}, then {self.name}"
+        self.evaluator.run(1)
+        self.evaluator.state.best_metric_epoch = 0
+        best = self.evaluator.state
+        logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
     def _path(self, name: str) -> Path:
         """Where to write; before the first time, a file of an earlier training is set aside."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK
+import torch
+from monai.data import MetaTensor
 from monai.transforms import LoadImage
 from PIL import Image
 
-from transforms import CheckSameGridd, DataError, MaskReader, RadiographReader
+from transforms import AsInFiled, CheckSameGridd, DataError, MaskReader, RadiographReader
 
 LEFT = np.array([[0, 127, 128], [255, 0, 0]], np.uint8)  # (rows, columns)
 RIGHT = np.array([[0, 0, 0], [0, 0, 200]], np.uint8)
@@ -34,17 +38,31 @@ def test_left_and_right_lung_are_united(tmp_path):
     assert load(files).numpy().T.tolist() == [[0, 0, 1], [1, 0, 1]]
 
 
-def test_empty_masks_are_read_and_masks_of_0_and_1_are_refused(tmp_path):
+def test_empty_masks_are_read_and_too_dark_ones_are_refused(tmp_path):
     assert not load(save(tmp_path / "empty.png", np.zeros((4, 5), np.uint8))).any()
-    with pytest.raises(DataError, match="b.png: its greatest value is 1 of 255"):
-        load(save(tmp_path / "b.png", (LEFT > 127).astype(np.uint8)))
+    with pytest.raises(DataError, match="b.png: its greatest value is 2 of 255"):
+        load(save(tmp_path / "b.png", (LEFT > 127).astype(np.uint8) * 2))
+
+
+def test_label_maps_as_drawing_tools_write_them(tmp_path):
+    """0 and 1 in PNG, the same in NIfTI (with its third axis) and in DICOM."""
+    expected = [[0, 0, 1], [1, 0, 0]]
+    mask = (LEFT > 127).astype(np.uint8)
+    assert load(save(tmp_path / "a.png", mask)).numpy().T.tolist() == expected
+    nibabel.save(nibabel.Nifti1Image(mask.T[..., None], np.eye(4)), tmp_path / "a.nii.gz")
+    assert load(tmp_path / "a.nii.gz").numpy().T.tolist() == expected
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(mask), str(tmp_path / "a.dcm"))
+    assert load(tmp_path / "a.dcm").numpy().T.tolist() == expected
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 2, 4), np.uint8), np.eye(4)), tmp_path / "v.nii.gz")
+    with pytest.raises(DataError, match=r"v.nii.gz: has the shape \(3, 2, 4\)"):
+        load(tmp_path / "v.nii.gz")
 
 
 def test_bad_masks_name_the_file(tmp_path):
     with pytest.raises(DataError, match="gone.png: no such file"):
         load(tmp_path / "gone.png")
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(DataError, match="text.png: a mask must be a PNG or JPEG file"):
+    with pytest.raises(DataError, match="text.png: a mask must be a PNG, JPEG, NIfTI or DICOM"):
         load(tmp_path / "text.png")
     big = save(tmp_path / "big.png", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
     big.write_bytes(big.read_bytes()[:1000])
@@ -101,3 +119,28 @@ def test_picture_without_spacing_is_refused_unless_pixels_will_do(tmp_path):
     path = save(tmp_path / "a.png", LEFT)
     with pytest.raises(DataError, match="a.png: a PNG or JPEG file does not say its pixel spacing.*unknown_spacing"):
         RadiographReader().open(path)
+
+
+def test_radiographs_in_nifti(tmp_path):
+    """Floating point values of 0 to 1 stay; others are stretched. The file's affine and shape are known afterwards."""
+    affine = np.diag([-0.2, -0.3, 1, 1])
+    shown = np.array([[0.1, 0.5, 0.7]], np.float32)  # one row
+    nibabel.save(nibabel.Nifti1Image(shown.T[..., None], affine), tmp_path / "a.nii.gz")
+    image = LoadImage(reader=RadiographReader(), image_only=True)(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(image.numpy().T, shown)
+    np.testing.assert_allclose(image.affine, affine, atol=1e-6)
+    assert image.meta["file_shape"].tolist() == [3, 1, 1] and image.meta["spacing_known"] is True
+    nibabel.save(nibabel.Nifti1Image(np.array([[-10, 0, 30]], np.int16).T, affine), tmp_path / "b.nii")
+    np.testing.assert_allclose(read(tmp_path / "b.nii").numpy().T, [[0, 0.25, 1]], atol=1e-6)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 2, 4), np.int16), affine), tmp_path / "c.nii")
+    with pytest.raises(DataError, match=r"c.nii: has the shape \(3, 2, 4\); a radiograph has two axes"):
+        read(tmp_path / "c.nii")
+
+
+def test_masks_get_the_axes_of_their_file():
+    image = MetaTensor(torch.zeros(1, 3, 2), meta={"file_shape": np.array([3, 2, 1]), "spatial_shape": [3, 2]})
+    mask = torch.arange(6).reshape(1, 3, 2)
+    done = AsInFiled("pred")({"image": image, "pred": mask})
+    assert done["pred"].shape == (3, 2, 1) and done["pred"].flatten().tolist() == list(range(6))
+    assert done["image"].meta["spatial_shape"].tolist() == [3, 2, 1]
+    assert AsInFiled("pred")({"image": image, "pred": mask[:, :2]})["pred"].shape == (1, 2, 2)

@@ -9,9 +9,11 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from ignite.engine import Events
 from monai.bundle import ConfigParser
 
 from networks import WeightsError, read_checkpoint
+from pipelines import datalist
 from transforms import DataError
 
 from .conftest import ROOT
@@ -24,7 +26,7 @@ def train(cohort, tmp_path_factory):
     """Trains the pneumonia bundle's configuration on small phantoms; gives the trainer."""
     cache = tmp_path_factory.mktemp("cache")
 
-    def run(folder, epochs, **overrides):
+    def run(folder, epochs, stop_after=None, **overrides):
         parser = ConfigParser()
         parser.read_config([str(CONFIGS / "train.json")])
         parser.update(
@@ -46,6 +48,8 @@ def train(cohort, tmp_path_factory):
         for index in range(len(parser["initialize"])):
             parser.get_parsed_content(f"initialize#{index}")
         trainer = parser.get_parsed_content("train#trainer")
+        if stop_after:  # as if killed
+            trainer.add_event_handler(Events.EPOCH_COMPLETED(once=stop_after), lambda engine: engine.terminate())
         trainer.run()
         return trainer
 
@@ -59,7 +63,7 @@ def same(a, b):
 @pytest.mark.parametrize("overrides", [{}, {"accumulation_steps": 3}, {"num_workers": 1}], ids=str)
 def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overrides):
     train(tmp_path / "whole", 3, **overrides)
-    train(tmp_path / "parts", 3, **overrides, **{"train#trainer#max_epochs": 2})  # stopped, as if killed, after two
+    train(tmp_path / "parts", 3, stop_after=2, **overrides)
     train(tmp_path / "parts", 3, **overrides, resume=True)
     whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 3 and whole["iteration"] == parts["iteration"]
@@ -87,7 +91,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_a_resume_continues_
         "train#handlers": ["@averaging", *handlers[:-1], handlers[-1] | {"averaged": "@averaged"}],
     }
     train(tmp_path / "whole", 3, **averaging)
-    train(tmp_path / "parts", 3, **averaging, **{"train#trainer#max_epochs": 2})
+    train(tmp_path / "parts", 3, stop_after=2, **averaging)
     train(tmp_path / "parts", 3, **averaging, resume=True)
     whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
     assert same(whole["averaged"], parts["averaged"]) and same(whole["network"], parts["network"])
@@ -167,3 +171,25 @@ def test_resume_from_a_damaged_checkpoint(train, tmp_path):
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(WeightsError, match=r"last_epoch\.pt: cannot be loaded"):
         train(tmp_path, 2, resume=True)
+
+
+def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path):
+    """As MONAI Label trains: from model.pt, with a data list of its own, which names no manifest."""
+    models = tmp_path / "models"
+    train(tmp_path, 2)
+    first = (models / "model.pt").read_bytes()
+    loader = {
+        "_target_": "CheckpointLoader",
+        "load_path": str(models / "model.pt"),
+        "load_dict": {"model": "$@network"},
+    }
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
+    entries = datalist(cohort / "manifest.json", cohort, "training")
+    tuning = {"train#handlers": [loader, *handlers], "train#dataset#data": list(entries)}
+    trainer = train(tmp_path, 1, learning_rate=1e-9, **tuning)  # too little to change what it predicts
+    assert trainer.state.epoch == 1 and (models / "model.pt").read_bytes() == first
+    assert json.loads((models / "model.json").read_text())["trained_on"] == "phantoms"
+    train(tmp_path, 6, learning_rate=0.02, **tuning)
+    about = json.loads((models / "model.json").read_text())
+    assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
+    assert (models / "model.previous.pt").read_bytes() == first

@@ -3,7 +3,7 @@
 from .boxes import BoxesToMaskd, boxes_to_mask
 from .check_frontal import CheckFrontald, SaveCheckd, frontal_check
 from .check_same_grid import CheckSameGridd
-from .ct_reader import CTReader, is_nifti
+from .ct_reader import CTReader
 from .ct_series import CTVolume
 from .errors import DataError, plain_error, prepare_console
 from .find_ct_series import find_ct_series
@@ -12,8 +12,9 @@ from .fit_slices import FitSlicesd
 from .keep_inside import KeepInsided
 from .mask_reader import MaskReader
 from .match_grid import MatchGridd, match_grid
+from .nifti_files import is_nifti
 from .one_slice import OneSliced
-from .outputs import OutputLayout, SaveOverlayd, check_writable, image_name, overlay
+from .outputs import AsInFiled, OutputLayout, SaveOverlayd, check_writable, image_name, overlay
 from .radiograph_reader import RadiographReader
 from .rand_clutter import RandClutterd
 from .rand_exposure import RandExposured
@@ -22,6 +23,7 @@ from .rand_warp_pair import RandWarpPaird
 from .volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
 
 __all__ = [
+    "AsInFiled",
     "BoxesToMaskd",
     "CLASS_COLOURS",
     "CTReader",

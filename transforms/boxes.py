@@ -59,7 +59,8 @@ class BoxesToMaskd(MapTransform):
     """Replaces the boxes of an image's original grid by a mask on that grid.
 
     It must stand before any transform that moves pixels. The mask is a ``MetaTensor`` of shape (1, x, y), uint8, with
-    the image's metadata, so that MONAI's spatial transforms and their inverses treat both alike.
+    the image's metadata, so that MONAI's spatial transforms and their inverses treat both alike. What has no boxes but
+    a mask already passes.
 
     Args:
         keys: the key of the boxes, see :func:`boxes_to_mask`; it is removed, as lists of different length cannot be
@@ -78,6 +79,8 @@ class BoxesToMaskd(MapTransform):
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         d = dict(data)
+        if self.label_key in d:
+            return d
         image: MetaTensor = d[self.image_key]
         boxes = [box for key in self.key_iterator(d) for box in d.pop(key)]
         try:

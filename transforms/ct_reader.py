@@ -20,9 +20,9 @@ from pydicom.dataset import Dataset
 from .ct_series import ORIENTATION_TOLERANCE, CTVolume, arrange, find_slices
 from .dicom import decode, naming
 from .errors import DataError
+from .nifti_files import NIFTI_SUFFIXES, is_nifti, open_nifti, voxels
 
 AIR_HU = -1024.0  # what pixel padding becomes
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 
 class CTReader(ImageReader):
@@ -112,11 +112,6 @@ class CTReader(ImageReader):
         }
 
 
-def is_nifti(path: os.PathLike | str) -> bool:
-    """Whether a name is that of a NIfTI file."""
-    return str(path).lower().endswith(NIFTI_SUFFIXES)
-
-
 def _hounsfield(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """Decode one slice, float32 of shape (rows, columns), in Hounsfield units."""
     try:
@@ -191,10 +186,7 @@ def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
-    try:
-        image = nibabel.load(path)
-    except Exception as error:  # nibabel, gzip and zlib each raise their own
-        raise DataError(f"{path}: cannot be read as NIfTI, it may be cut short ({error}). Copy it again.") from error
+    image = open_nifti(path)
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -220,10 +212,4 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
 
 def _read_nifti(path: Path) -> tuple[CTVolume, np.ndarray]:
     volume, image = _open_nifti(path)
-    try:
-        values = np.asarray(image.dataobj, np.float32).reshape(volume.shape)
-    except Exception as error:  # nibabel, gzip and zlib each raise their own
-        raise DataError(f"{path}: its voxels cannot be read, it may be cut short ({error}). Copy it again.") from error
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: holds voxels that are not a number. Convert it again from its source.")
-    return volume, np.ascontiguousarray(values)
+    return volume, np.ascontiguousarray(voxels(image, path).reshape(volume.shape))

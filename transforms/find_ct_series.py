@@ -7,9 +7,10 @@ from pathlib import Path
 
 import nibabel
 
-from .ct_reader import CTReader, is_nifti
+from .ct_reader import CTReader
 from .errors import DataError
 from .keep_usable import keep_usable
+from .nifti_files import is_nifti
 
 
 def find_ct_series(folder: os.PathLike | str, reader: CTReader) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Reads a mask that was drawn in a picture file."""
+"""Reads a mask that was drawn on a radiograph."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
+from .dicom import decode, naming
 from .errors import DataError
+from .nifti_files import is_nifti, open_nifti, plane_of, voxels
 from .picture_files import grey_values, is_picture, open_picture
 
 
 class MaskReader(ImageReader):
-    """Reads a mask from a PNG or JPEG file, or the union of several, for ``monai.transforms.LoadImaged``.
+    """Reads a mask from a PNG, JPEG, NIfTI or DICOM file, or the union of several, for ``LoadImaged``.
 
     The array is uint8 of shape (x, y), 1 inside and 0 outside. The left and the right lung are published as two files
     in some sets: they are given as a list.
+
+    PNG and JPEG masks are grey; one that holds 0 and 1 and nothing else is a label map, as drawing tools write it. In
+    NIfTI and in DICOM (as MONAI Label saves the masks of DICOM images) whatever is not 0 is inside.
 
     Args:
         threshold: of the grey values, on the scale of 8 bits: above it is inside. Masks that were resized or saved as
             JPEG are grey at their edges.
 
     Raises:
-        DataError: from ``get_data``, if a file is missing, is no picture or is damaged, if several are not of one
-            size, or if a file has values above 0 but none above the threshold (as masks of 0 and 1 have).
+        DataError: from ``get_data``, if a file is missing, is of another kind or is damaged, if several are not of one
+            size, or if a grey one has values above 1 but none above the threshold.
     """
 
     def __init__(self, threshold: float = 127):
@@ -59,14 +65,33 @@ class MaskReader(ImageReader):
         }
 
     def _mask(self, path: Path) -> np.ndarray:
+        """A file's mask, boolean of shape (rows, columns)."""
         if not path.is_file():
             raise DataError(f"{path}: no such file.")
+        if is_nifti(path):
+            image = open_nifti(path)
+            return voxels(image, path).reshape(plane_of(image, path)).T > 0
         if not is_picture(path):
-            raise DataError(f"{path}: a mask must be a PNG or JPEG file, and this begins as neither. Convert it.")
+            return self._dicom_mask(path)
         values = grey_values(open_picture(path), path) * 255
+        if set(np.unique(values)) == {0, 1}:
+            return values > 0
         if 0 < values.max() <= self.threshold:
             raise DataError(
                 f"{path}: its greatest value is {values.max():.3g} of 255, none is above the threshold "
                 f"{self.threshold:g}: it would be read as empty. Save it with 0 outside and 255 inside."
             )
         return values > self.threshold
+
+    def _dicom_mask(self, path: Path) -> np.ndarray:
+        try:
+            dataset = pydicom.dcmread(path)
+        except Exception as error:
+            raise DataError(
+                f"{path}: a mask must be a PNG, JPEG, NIfTI or DICOM file, and this begins as none. Convert it."
+            ) from error
+        with naming(path):
+            stored = decode(dataset, path)
+        if stored.ndim != 2:
+            raise DataError(f"{path}: is of shape {stored.shape}; a mask has rows and columns. Save one slice in grey.")
+        return stored > 0

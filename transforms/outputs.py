@@ -12,6 +12,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.data import FolderLayoutBase, ImageReader
 from monai.transforms import LoadImage, MapTransform
+from monai.utils import MetaKeys
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
@@ -74,11 +75,39 @@ class OutputLayout(FolderLayoutBase):
         return str(out)
 
 
+class AsInFiled(MapTransform):
+    """Gives each mask the axes of its image's file: without a channel, and (x, y, 1) where the file has three axes.
+
+    MONAI Label writes masks with the axes that they have: with a channel, those of pictures would be one pixel wide,
+    and without the third axis, those of NIfTI files would lose their place. What is in another grid passes unchanged.
+
+    Args:
+        keys: masks of shape (1, x, y).
+        image_key: their image, a MetaTensor as :class:`RadiographReader` read it. Its ``spatial_shape`` becomes that of
+            the file, since MONAI Label would resize a mask of another shape.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image"):
+        super().__init__(keys)
+        self.image_key = image_key
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        d = dict(data)
+        meta = d[self.image_key].meta
+        shape = tuple(int(length) for length in meta["file_shape"])
+        for key in self.key_iterator(d):
+            if d[key].shape[1:] == shape[:2]:
+                d[key] = d[key].reshape(shape)
+                meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(shape)
+        return d
+
+
 class SaveOverlayd(MapTransform):
     """Writes each mask laid over its image as a PNG in the image's own grid: a tint inside, a line at the edge.
 
     Args:
-        keys: masks of shape (1, x, y), 0 or 1, MetaTensors that know the file of their image.
+        keys: masks of shape (1, x, y) or as :class:`AsInFiled` leaves them, 0 or 1, MetaTensors that know the file of
+            their image.
         layout: gives the name of each picture.
         reader: reads the image, as for inference.
     """
@@ -91,8 +120,9 @@ class SaveOverlayd(MapTransform):
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         for key in self.key_iterator(data):
             path = data[key].meta["filename_or_obj"]
-            picture = overlay(np.asarray(self.load(path)).T, np.asarray(data[key][0].cpu()).T > 0)
-            save_png(picture, self.layout.filename(subject=path))
+            image = np.asarray(self.load(path))
+            mask = np.asarray(data[key].cpu()).reshape(image.shape) > 0
+            save_png(overlay(image.T, mask.T), self.layout.filename(subject=path))
         return data
 
 

@@ -1,6 +1,6 @@
 """Reads one radiograph. The one place that owns what a radiograph's pixels mean.
 
-Knows DICOM, PNG, JPEG and MONAI's reader interface; knows no data set, and nothing of training.
+Knows DICOM, PNG, JPEG, NIfTI and MONAI's reader interface; knows no data set, and nothing of training.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import nibabel
 import numpy as np
 import pydicom
 from monai.data.image_reader import ImageReader
@@ -20,6 +21,7 @@ from pydicom.errors import InvalidDicomError
 
 from .dicom import decode, first_bytes, naming
 from .errors import DataError
+from .nifti_files import is_nifti, open_nifti, plane_of, spacing_of, voxels
 from .picture_files import grey_values, is_picture, open_picture
 
 try:
@@ -35,18 +37,21 @@ HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
 
 
 class RadiographReader(ImageReader):
-    """Reads a radiograph for ``monai.transforms.LoadImaged``: single-frame, single-channel DICOM, or PNG or JPEG.
+    """Reads a radiograph for ``monai.transforms.LoadImaged``: single-frame, single-channel DICOM, PNG, JPEG or NIfTI.
 
     The array is float32 of shape (x, y): columns first, x to the right and y downwards, as MONAI's readers give it.
     Its values are those meant for display, 0 black (air) to 1 white: stored values go through the modality LUT or
     rescale (PS3.3 C.11.1), the first VOI LUT, else the first window (C.11.2), and MONOCHROME1 is inverted
     (C.7.6.3.1.2). Where the file has neither VOI LUT nor window, the range that its bits can hold becomes 0 to 1.
     Pixel padding (C.7.5.1.1.2) becomes 0. A PNG or JPEG file is taken as it is shown: its range of 8 or 16 bits becomes
-    0 to 1, and colour becomes luminance. Such a file does not say its pixel spacing.
+    0 to 1, and colour becomes luminance. Such a file does not say its pixel spacing. A NIfTI file of one slice, as
+    viewers and MONAI Label make of radiographs, has forgotten how its values are to be shown: floating point values in
+    0 to 1 are taken as they are, of others the least becomes 0 and the greatest 1.
 
     The affine maps the index (x, y) to millimetres in the plane of the image. A radiograph has no position in the
     patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as ITK has it,
-    written as RAS because MONAI's affines are RAS.
+    written as RAS because MONAI's affines are RAS. A NIfTI file's affine is kept as it is. The metadata's
+    ``file_shape`` is (x, y), or (x, y, 1) where a NIfTI file has three axes.
 
     Args:
         unknown_spacing: what to do with a file that has no usable pixel spacing: ``"refuse"`` raises; ``"pixels"``
@@ -74,11 +79,12 @@ class RadiographReader(ImageReader):
             raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
         return Path(paths[0])
 
-    def open(self, path: os.PathLike | str) -> tuple[Dataset | Image, tuple[float, float] | None]:
+    def open(self, path: os.PathLike | str) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
         """Open a file, its pixels still encoded, and check all that can be checked without decoding them.
 
         Returns:
-            the DICOM data set or the picture, and the spacing along (x, y) in millimetres or None if it is not known.
+            the DICOM data set, the picture or the NIfTI image, and the spacing along (x, y) in millimetres or None if
+            it is not known.
 
         Raises:
             DataError: as ``get_data``.
@@ -94,6 +100,10 @@ class RadiographReader(ImageReader):
                     "--reader#unknown_spacing pixels for a bundle."
                 )
             return open_picture(path), None
+        if is_nifti(path):
+            image = open_nifti(path)
+            plane_of(image, path)
+            return image, spacing_of(image)[:2]
         with naming(path):
             dataset = read_dicom(path)
         return dataset, self.check(path, dataset)
@@ -121,17 +131,33 @@ class RadiographReader(ImageReader):
     def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
         opened, spacing = self.open(img)
         with naming(img):
-            values = display_values(opened, img) if isinstance(opened, Dataset) else grey_values(opened, img)
+            values = _columns_first(opened, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
-        affine = np.diag([-spacing_x, -spacing_y, 1.0, 1.0])
-        return np.ascontiguousarray(values.T), {
+        affine, shape = np.diag([-spacing_x, -spacing_y, 1.0, 1.0]), values.shape
+        if isinstance(opened, nibabel.Nifti1Image):
+            affine, shape = np.asarray(opened.affine, float), opened.shape
+        return np.ascontiguousarray(values), {
             MetaKeys.AFFINE: affine,
             MetaKeys.ORIGINAL_AFFINE: affine.copy(),
             MetaKeys.SPACE: SpaceKeys.RAS.value,
-            MetaKeys.SPATIAL_SHAPE: np.asarray(values.T.shape),
+            MetaKeys.SPATIAL_SHAPE: np.asarray(values.shape),
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            "file_shape": np.asarray(shape),
             "spacing_known": spacing is not None,
         }
+
+
+def _columns_first(opened: Dataset | Image | nibabel.Nifti1Image, path: Path) -> np.ndarray:
+    """Decode a file, float32 of shape (x, y), 0 black to 1 white."""
+    if isinstance(opened, Dataset):
+        return display_values(opened, path).T
+    if not isinstance(opened, nibabel.Nifti1Image):
+        return grey_values(opened, path).T
+    values = voxels(opened, path).reshape(plane_of(opened, path))
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 1 and np.issubdtype(opened.get_data_dtype(), np.floating):
+        return values
+    return (values - low) / max(high - low, np.finfo(np.float32).tiny)
 
 
 def read_dicom(path: Path) -> Dataset:
