@@ -18,6 +18,7 @@ from .abdominal_trauma import build_abdominal_trauma_manifest, build_png_slices_
 from .benchmark import benchmark
 from .cross_validation import cross_validate
 from .ct_phantoms import draw_ct_phantoms
+from .label import start_server
 from .masks import build_masks_manifest
 from .package import package
 from .phantoms import draw_phantoms
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {plain}", file=sys.stderr)
         return NOTHING_DONE if command is _predict else 1
-    return code if command is _predict else 0
+    return code if command in (_predict, _label) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,6 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     packaging.add_argument("--out", required=True, metavar="FILE", help="the zip file to write")
     packaging.set_defaults(command=_package)
 
+    text = "start MONAI Label with bundles in it, for this machine alone"
+    labelling = verbs.add_parser("label", help=text)
+    labelling.add_argument("bundles", nargs="+", metavar="BUNDLE", help="a bundle's name or folder")
+    labelling.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="of images, or of a DICOMweb service")
+    labelling.add_argument("--app", default="monailabel_app", metavar="DIR", help="of the application, made if missing")
+    labelling.add_argument("--port", type=int)
+    labelling.set_defaults(command=_label)
+
     text = "check a packaged bundle without unpacking it, and list what of it is code, without running any"
     verifying = verbs.add_parser("verify", help=text)
     verifying.add_argument("file", metavar="FILE")
@@ -194,6 +203,10 @@ def _benchmark(bundle: str, **overrides: Any) -> None:
 
 def _package(bundle: str, out: str) -> None:
     package(_find_bundle(bundle), out)
+
+
+def _label(bundles: Sequence[str], **settings: Any) -> int:
+    return start_server([_find_bundle(bundle) for bundle in bundles], **settings)
 
 
 def _cross_validate(bundle: str, **settings: Any) -> None:

@@ -50,11 +50,13 @@ class Algorithm:
         name: at most 64 characters.
         version: likewise.
         weights: a hash of the file of its weights: two trainings are two devices.
+        type: of PS3.3 C.8.20.4: ``"AUTOMATIC"``, or ``"SEMIAUTOMATIC"`` where a person had a hand in it.
     """
 
     name: str
     version: str
     weights: str
+    type: str = "AUTOMATIC"
 
 
 def write_segmentation(
@@ -180,7 +182,7 @@ def _describe(number: int, segment: dict[str, Any], algorithm: Algorithm) -> hig
         segment_label=segment["label"],
         segmented_property_category=code(segment["category"]),
         segmented_property_type=code(segment["type"]),
-        algorithm_type="AUTOMATIC",
+        algorithm_type=algorithm.type,
         algorithm_identification=identify(algorithm),
         anatomic_regions=[code(segment["region"])] if "region" in segment else None,
     )
