@@ -124,7 +124,7 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     path = against / "images.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the output folder of a cross-validation that was done.")
-    other = pd.read_csv(path)
+    other = pd.read_csv(path, dtype={"patient": str})
     same = ["fold", "case", "patient"]
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
