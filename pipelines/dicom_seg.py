@@ -39,6 +39,7 @@ MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, be 
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
+LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # hence nor what comes with the first
 
 
@@ -114,6 +115,9 @@ def write_segmentation(
         # of a single frame that may be said once for all (PS3.3 A.51.5.1), but readers look in each frame
         first.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
         del shared.SegmentIdentificationSequence
+    for tag in LOSSY:
+        if tag in segmentation and not segmentation[tag].value:
+            delattr(segmentation, tag)
     if "FrameOfReferenceUID" not in segmentation:
         # highdicom refuses to read a spacing without slice thickness; the source has the spacing (PS3.3 A.51.5)
         shared.pop("PixelMeasuresSequence", None)
@@ -140,7 +144,9 @@ def read_source(path: os.PathLike | str) -> Dataset:
             f"{path}: lacks {', '.join(missing)}, which a DICOM object must refer to. Export it again, or write PNG "
             "or NIfTI: --format."
         )
-    for tag in MAY_BE_EMPTY:
+    # highdicom of pydicom 2 asks for both where an image was compressed with loss, and many say no more than that
+    lossy = LOSSY if header.get("LossyImageCompression") == "01" else ()
+    for tag in (*MAY_BE_EMPTY, *lossy):
         if not header.get(tag):
             setattr(header, tag, None)
     if header.PatientSex not in ("M", "F", "O"):  # PS3.3 C.7.1.1 knows no other

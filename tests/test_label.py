@@ -62,9 +62,12 @@ def bundles(tmp_path_factory):
         torch.manual_seed(0)
         parser = ConfigParser()
         parser.read_config(root / "configs" / "inference.json")
-        weights = parser.get_parsed_content("network_def").state_dict()
-        last = [key for key in weights if key.endswith("weight")][-1]
-        weights[last] -= weights[last].mean()  # so that not all features speak for the same answer
+        network = parser.get_parsed_content("network_def")
+        weights = network.state_dict()
+        if name != "abdomen":  # half of an image of all grey values is inside
+            ramp = torch.linspace(0, 1, 64 * 64).reshape(1, 1, 64, 64)
+            with torch.no_grad():
+                weights[list(weights)[-1]] -= network.eval()(ramp).median()
         torch.save(weights, root / "models" / "model.pt")
     return folder
 
@@ -346,7 +349,7 @@ def test_training_from_volumes(serve, bundles, phantoms, tmp_path):
     server = serve(["abdomen"], folder)
     before = weights_of(bundles, "abdomen")
     trained(server, "abdomen", epochs=2)
-    assert check_that_nothing_is_lost(bundles, "abdomen", before)
+    check_that_nothing_is_lost(bundles, "abdomen", before)
 
 
 # A DICOM store ------------------------------------------------------------------------------------------------------
@@ -481,6 +484,7 @@ def test_real_radiograph_and_ct_in_the_store(of_store, orthanc, real_data, predi
         dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, generate_uid()
         for tag, value in uids.items():
             setattr(dataset, tag, value)
+        dataset.decompress()  # Orthanc hands out what it can transcode, and JPEG 2000 it cannot
         dataset.save_as(tmp_path / "ct" / f"{number}.dcm")
     for bundle, folder, name in (("lungs", "cr", "cr"), ("abdomen", "ct", "ct")):
         files = sorted((tmp_path / folder).iterdir())
