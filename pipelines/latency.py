@@ -1,0 +1,81 @@
+"""How long a bundle's network takes for an image: eager, compiled, exported and in ONNX Runtime, from one run."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from networks import load_weights, prepare
+
+from .export import READERS, WRITERS, Probabilities, check, read_bundle, require_onnx, trace, with_probabilities
+
+ROUNDS, WARM_UP = 30, 3
+
+
+def latency(bundle_root: os.PathLike | str) -> None:
+    """Time the network of a bundle on the CPU on single images of the bundle's size, in turn, and print medians.
+
+    All ways go from the image to probabilities on as many threads as torch uses. Weights make no difference to the
+    time: random ones are taken where the bundle has none.
+
+    Args:
+        bundle_root: the bundle's folder.
+
+    Raises:
+        DataError: if a package for ONNX is missing.
+        ExportError: if the network cannot be exported.
+    """
+    require_onnx()
+    import onnxruntime
+
+    parser = read_bundle(bundle_root)
+    weights = Path(parser.get_parsed_content("weights"))
+    network = parser.get_parsed_content("network_def")
+    if weights.is_file():
+        load_weights(network, weights)
+    module = with_probabilities(parser)
+    size, channels = parser["image_size"], parser["_meta_#network_data_format#inputs#image#num_channels"]
+
+    def prepared(precision: str, compile: bool = False) -> torch.nn.Module:
+        return Probabilities(prepare(copy.deepcopy(module.network), "cpu", precision, compile), module.step).eval()
+
+    ways = {
+        "eager, float32": prepared("float32"),
+        "eager, bfloat16": prepared("bfloat16"),
+        "torch.compile, float32": prepared("float32", compile=True),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        program = trace(module, channels)
+        for suffix, name in ((".pt2", "torch.export, float32"), (".onnx", "ONNX Runtime, float32")):
+            path = Path(folder) / f"network{suffix}"
+            WRITERS[suffix](program, module.step, {}, path)
+            ways[name] = READERS[suffix](path)
+            check(ways[name], module, channels, path.name)
+
+    image = torch.rand(1, channels, size, size)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    with torch.inference_mode():
+        for round in range(WARM_UP + ROUNDS):  # in turn, so that a machine that grows slower does so for all
+            for name, way in ways.items():
+                since = time.perf_counter()
+                way(image)
+                if round >= WARM_UP:
+                    times[name].append(1000 * (time.perf_counter() - since))
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    base = medians["eager, float32"]
+    print(
+        f"{Path(bundle_root).resolve().name}: one image of {size} x {size}, medians of {ROUNDS} rounds; "
+        f"{'the weights of ' + weights.name if weights.is_file() else 'random weights'}\n"
+        f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.machine()}; "
+        f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    )
+    for name, median in medians.items():
+        print(f"{name:24} {median:8.1f} ms   {median / base:5.2f}")
