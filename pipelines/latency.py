@@ -14,7 +14,7 @@ import torch
 
 from networks import load_weights, prepare
 
-from .export import READERS, WRITERS, Probabilities, check, read_bundle, require_onnx, trace, with_probabilities
+from .export import Probabilities, check, read, read_bundle, require_onnx, trace, with_probabilities, write
 
 ROUNDS, WARM_UP = 30, 3
 
@@ -40,11 +40,11 @@ def latency(bundle_root: os.PathLike | str) -> None:
     network = parser.get_parsed_content("network_def")
     if weights.is_file():
         load_weights(network, weights)
-    module = with_probabilities(parser)
-    size, channels = parser["image_size"], parser["_meta_#network_data_format#inputs#image#num_channels"]
+    module, size = with_probabilities(parser), parser["image_size"]
 
     def prepared(precision: str, compile: bool = False) -> torch.nn.Module:
-        return Probabilities(prepare(copy.deepcopy(module.network), "cpu", precision, compile), module.step).eval()
+        network = prepare(copy.deepcopy(module.network), "cpu", precision, compile)
+        return Probabilities(network, module.channels, module.step).eval()
 
     ways = {
         "eager, float32": prepared("float32"),
@@ -52,14 +52,14 @@ def latency(bundle_root: os.PathLike | str) -> None:
         "torch.compile, float32": prepared("float32", compile=True),
     }
     with tempfile.TemporaryDirectory() as folder:
-        program = trace(module, channels)
+        program = trace(module)
         for suffix, name in ((".pt2", "torch.export, float32"), (".onnx", "ONNX Runtime, float32")):
             path = Path(folder) / f"network{suffix}"
-            WRITERS[suffix](program, module.step, {}, path)
-            ways[name] = READERS[suffix](path)
-            check(ways[name], module, channels, path.name)
+            write(program, module.step, {}, path)
+            ways[name] = read(path)
+            check(ways[name], module, path)
 
-    image = torch.rand(1, channels, size, size)
+    image = torch.rand(1, module.channels, size, size)
     times: dict[str, list[float]] = {name: [] for name in ways}
     with torch.inference_mode():
         for round in range(WARM_UP + ROUNDS):  # in turn, so that a machine that grows slower does so for all
@@ -70,12 +70,11 @@ def latency(bundle_root: os.PathLike | str) -> None:
                     times[name].append(1000 * (time.perf_counter() - since))
 
     medians = {name: statistics.median(values) for name, values in times.items()}
-    base = medians["eager, float32"]
     print(
-        f"{Path(bundle_root).resolve().name}: one image of {size} x {size}, medians of {ROUNDS} rounds; "
-        f"{'the weights of ' + weights.name if weights.is_file() else 'random weights'}\n"
-        f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.machine()}; "
+        f"{Path(bundle_root).resolve().name}: an image of {size} x {size}, medians of {ROUNDS} rounds; "
+        f"weights: {weights if weights.is_file() else 'random'}\n"
+        f"threads: {torch.get_num_threads()} for all, of {os.cpu_count()} cores, {platform.machine()}; "
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     )
     for name, median in medians.items():
-        print(f"{name:24} {median:8.1f} ms   {median / base:5.2f}")
+        print(f"{name:24} {median:8.1f} ms {median / medians['eager, float32']:6.2f}")
