@@ -18,7 +18,9 @@ from .abdominal_trauma import build_abdominal_trauma_manifest, build_png_slices_
 from .benchmark import benchmark
 from .cross_validation import cross_validate
 from .ct_phantoms import draw_ct_phantoms
+from .export import export
 from .label import start_server
+from .latency import latency
 from .masks import build_masks_manifest
 from .package import package
 from .phantoms import draw_phantoms
@@ -113,13 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     ct_phantoms.add_argument("--seed", type=int, default=0)
     ct_phantoms.set_defaults(command=draw_ct_phantoms)
 
-    bundle, data, running = (argparse.ArgumentParser(add_help=False) for _ in range(3))  # what several verbs take
+    bundle, data, chosen = (argparse.ArgumentParser(add_help=False) for _ in range(3))  # what several verbs take
     bundle.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
     data.add_argument("--manifest", metavar="FILE")
     data.add_argument("--dataset_dir", metavar="DIR", help="what the manifest's paths are relative to")
-    running.add_argument("--weights", metavar="FILE")
-    running.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
-    running.add_argument("--image_size", type=int, help="that the weights were trained with")
+    chosen.add_argument("--weights", metavar="FILE")
+    chosen.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
+    chosen.add_argument("--image_size", type=int, help="that the weights were trained with")
+    running = argparse.ArgumentParser(add_help=False, parents=[chosen])
     running.add_argument("--unknown_spacing", dest="reader#unknown_spacing", choices=("refuse", "pixels"))
 
     text = "measure a bundle's model on one split of a manifest"
@@ -157,6 +160,15 @@ def _parser() -> argparse.ArgumentParser:
     text = "images per second of training, beside the usual way, as ratios"
     speed = verbs.add_parser("benchmark", parents=[bundle, data], help=text)
     speed.set_defaults(command=_benchmark)
+
+    text = "a bundle's network as ONNX or torch.export, checked against torch"
+    exporting = verbs.add_parser("export", parents=[bundle, chosen], help=text)
+    exporting.add_argument("--out", required=True, metavar="FILE", help="the .onnx or .pt2 file to write")
+    exporting.set_defaults(command=_export)
+
+    text = "milliseconds an image of a bundle's network: eager, compiled, exported, ONNX Runtime, from one run"
+    delay = verbs.add_parser("latency", parents=[bundle], help=text)
+    delay.set_defaults(command=_latency)
 
     text = "a bundle in one file that runs without this project"
     packaging = verbs.add_parser("package", parents=[bundle], help=text)
@@ -207,6 +219,16 @@ def _package(bundle: str, out: str) -> None:
 
 def _label(bundles: Sequence[str], **settings: Any) -> int:
     return start_server([_find_bundle(bundle) for bundle in bundles], **settings)
+
+
+def _export(bundle: str, **settings: Any) -> None:
+    root = _find_bundle(bundle)
+    _check_settings(root, settings, settings["overlays"])
+    export(root, **settings)
+
+
+def _latency(bundle: str) -> None:
+    latency(_find_bundle(bundle))
 
 
 def _cross_validate(bundle: str, **settings: Any) -> None:
