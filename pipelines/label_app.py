@@ -135,7 +135,7 @@ class RadiologyStore(DICOMWebDatastore):
         if label_tag != DefaultLabelTag.FINAL or not image_id:
             return super(DICOMWebDatastore, self).get_label_uri(label_id, label_tag)
         path = Path(self._datastore.label_path(label_tag)).resolve() / f"{image_id}.nii.gz"
-        if not path.exists():
+        if not path.exists() or self.get_label_info(image_id, label_tag).get("SeriesInstanceUID") != label_id:
             folder = self._downloaded(label_id, self._datastore.label_path(label_tag))
             image = nibabel.load(self.get_image_uri(image_id))
             files = series_files(self._downloaded(image_id, self._datastore.image_path()))
@@ -190,17 +190,18 @@ class RadiologyStore(DICOMWebDatastore):
         return [known[name] for name in names], person
 
     def _pairs(self) -> list[dict[str, str]]:
-        """Each segmentation in the store whose image is in it, the newest of an image last."""
+        """Each image with the newest segmentation of it that the service has."""
+        newest: dict[str, tuple[str, str]] = {}
         images = set(self.list_images())
-        pairs: list[tuple[str, dict[str, str]]] = []
         for found in self._client.search_for_series(search_filters={"Modality": "SEG"}):
             series = Dataset.from_json(found)
             uids = str(series.StudyInstanceUID), str(series.SeriesInstanceUID)
             header = Dataset.from_json(self._client.retrieve_series_metadata(*uids)[0])
             image = str(header.ReferencedSeriesSequence[0].SeriesInstanceUID) if _refers(header) else None
             if image in images:
-                pairs.append((str(header.get("InstanceCreationTime", "")), {"image": image, "label": uids[1]}))
-        return [pair for _, pair in sorted(pairs, key=lambda timed: timed[0])]
+                made = f"{header.get('ContentDate')} {header.get('ContentTime')}", uids[1]
+                newest[image] = max(made, newest.get(image, made))
+        return [{"image": image, "label": label} for image, (_, label) in newest.items()]
 
     def _download_labeled_data(self) -> None:
         for pair in self._pairs():
