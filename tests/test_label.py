@@ -64,9 +64,7 @@ def bundles(tmp_path_factory):
         parser.read_config(root / "configs" / "inference.json")
         network = parser.get_parsed_content("network_def")
         weights = network.state_dict()
-        if (
-            name == "opacity"
-        ):  # which finds nothing anywhere when it is untrained: half of an image of all grey values is inside
+        if name == "opacity":  # untrained it marks nothing: let half of all grey values be inside
             ramp = torch.linspace(0, 1, 64 * 64).reshape(1, 1, 64, 64)
             with torch.no_grad():
                 weights[list(weights)[-1]] -= network.eval()(ramp).median()
