@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {plain}", file=sys.stderr)
         return NOTHING_DONE if command is _predict else 1
-    return code if command in (_predict, _label) else 0
+    return code if command is _predict else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -217,8 +217,8 @@ def _package(bundle: str, out: str) -> None:
     package(_find_bundle(bundle), out)
 
 
-def _label(bundles: Sequence[str], **settings: Any) -> int:
-    return start_server([_find_bundle(bundle) for bundle in bundles], **settings)
+def _label(bundles: Sequence[str], **settings: Any) -> None:
+    start_server([_find_bundle(bundle) for bundle in bundles], **settings)
 
 
 def _export(bundle: str, **settings: Any) -> None:

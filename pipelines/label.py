@@ -9,11 +9,11 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from transforms import DataError
 from transforms.atomic_files import atomic_write
@@ -37,8 +37,10 @@ class App(RadiologyApp, monaibundle.MyApp, MONAILabelApp):
 '''
 
 
-def start_server(bundles: Sequence[os.PathLike | str], studies: str, app: os.PathLike | str, port: int = 8000) -> int:
-    """Prepare MONAI Label's application and run its server, on this machine alone, until it is stopped.
+def start_server(
+    bundles: Sequence[os.PathLike | str], studies: str, app: os.PathLike | str, port: int = 8000
+) -> NoReturn:
+    """Prepare MONAI Label's application, and become its server, for this machine alone, until it is stopped.
 
     The folders of the bundles are linked into the application, not copied: what is trained there is in the bundle
     afterwards, as a training by command would leave it.
@@ -48,9 +50,6 @@ def start_server(bundles: Sequence[os.PathLike | str], studies: str, app: os.Pat
         studies: a folder of images, or the URL of a DICOMweb service.
         app: the folder of the application; made, or brought up to date.
         port: of the server.
-
-    Returns:
-        the exit code of the server.
 
     Raises:
         DataError: if MONAI Label is not installed, a bundle has no weights, or the folder of images is missing.
@@ -85,11 +84,9 @@ def start_server(bundles: Sequence[os.PathLike | str], studies: str, app: os.Pat
     command = ["start_server", *where, "--host", HOST, "--port", str(port), *conf]
     environment = {"MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(EXTENSIONS)} | dict(os.environ)
     logger.info("MONAI Label with %s: http://%s:%d, no login, for this machine alone", names, HOST, port)
-    with subprocess.Popen([sys.executable, "-m", "monailabel.main", *command], env=environment, cwd=folder) as server:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return server.wait()  # the terminal has told the server too
+    os.chdir(folder)
+    # in the place of this process, so that what stops it stops the server
+    os.execve(sys.executable, [sys.executable, "-m", "monailabel.main", *command], environment)
 
 
 def prepare_app(roots: Sequence[Path], folder: Path) -> Path:
