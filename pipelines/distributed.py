@@ -40,8 +40,7 @@ def join_processes() -> None:
         if number >= gpus:
             raise DataError(f"{os.environ['LOCAL_WORLD_SIZE']} processes for {gpus} GPUs: give --nproc_per_node {gpus}")
         torch.cuda.set_device(number)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if gpus else "gloo", timeout=LONGEST_WAIT)
+    dist.init_process_group("nccl" if gpus else "gloo", timeout=LONGEST_WAIT)
     if idist.get_rank() > 0:  # the first call of ignite's, in which all processes must take part
         logging.getLogger().setLevel(logging.ERROR)
 

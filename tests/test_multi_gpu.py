@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,47 +17,53 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from networks import load_weights, read_checkpoint
 from pipelines import draw_ct_phantoms, draw_phantoms
+from pipelines.distributed import join_processes
+from transforms import DataError
 
 from .conftest import ROOT
 
-UNSHUFFLED = {"train#sampler#shuffle": False}
+UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [2], "image_size": 32}
+# batch norm is synchronised on GPUs alone
+RADIOGRAPHS = {**UNET, "network_def#network#norm": "INSTANCE", "epochs": 2}
+CT = {"image_size": 64, "epochs": 1, "learning_rate": 0.0001}  # a small one, so that rounding errors stay small
 NO_AUGMENTATION = {
     "train#random_transforms": [{"_target_": "EnsureTyped", "keys": ["image", "label"], "dtype": "$torch.float32"}]
 }
-UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [2], "image_size": 32}
-NO_BATCH_STATISTICS = {"network_def#network#norm": "INSTANCE"}  # batch norm is synchronised on GPUs alone
-RADIOGRAPHS = {**UNET, **NO_BATCH_STATISTICS, "epochs": 2}
-# Abdomen's network and loss as they are: batch norm and Dice over each process's batch are those of accumulated batches
-CT = {"image_size": 64, "epochs": 1}
-TWO = {
-    "pneumonia": {**RADIOGRAPHS, "batch_size": 2},
-    "lungs": {**RADIOGRAPHS, "batch_size": 2},
-    "opacity": {**RADIOGRAPHS, "batch_size": 2},
-    "abdomen": {**CT, "batch_size": 1, "accumulation_steps": 2},
-}
-ONE = {
-    "pneumonia": {**RADIOGRAPHS, "batch_size": 4},
-    "lungs": {**RADIOGRAPHS, "batch_size": 4},
-    "opacity": {**RADIOGRAPHS, "batch_size": 4},
-    "abdomen": {**CT, "batch_size": 1, "accumulation_steps": 4},
-}
+# Of each bundle what two processes train with, and what one must to do the same. Abdomen's batch norm and loss, Dice
+# over the batch, take each process's batch on its own, as they take each of the batches that are accumulated.
+TWO, ONE = (
+    {
+        "pneumonia": {**RADIOGRAPHS, "batch_size": 2 * share},
+        "lungs": {**RADIOGRAPHS, "batch_size": 2 * share},
+        "opacity": {**RADIOGRAPHS, "batch_size": 2 * share},
+        "abdomen": {**CT, "batch_size": 1, "accumulation_steps": 2 * share},
+    }
+    for share in (1, 2)
+)
 BUNDLES = sorted(TWO)
 
 
 def cohort_of(bundle: str, folder: Path) -> dict[str, str]:
-    """A cohort with an even number of training images and an odd one of validation images, or slices."""
+    """Draws a cohort with an even number of training images and an odd one of validation images, or slices."""
     if bundle == "abdomen":
         draw_ct_phantoms(folder, patients=6, size=48, seed=3)
         manifest = json.loads((folder / "manifest.json").read_text())
         series = {entry["image"][-5:]: entry for entry in manifest["training"]}
-        return data(folder, manifest | {"training": [series["20010"]], "validation": [series["20040"]]})
+        chosen = {"training": [series["20010"]], "validation": [series["20040"]], "test": []}
+        return with_manifest(folder, manifest | chosen, "manifest.json")
     draw_phantoms(folder, patients=23, size=64, seed=3, truth="boxes" if bundle == "pneumonia" else bundle)
-    return data(folder, json.loads((folder / "manifest.json").read_text()))
+    return {"dataset_dir": str(folder), "manifest": str(folder / "manifest.json")}
 
 
-def data(folder: Path, manifest: dict, name: str = "changed.json") -> dict[str, str]:
-    (folder / name).write_text(json.dumps(manifest))
-    return {"dataset_dir": str(folder), "manifest": str(folder / name)}
+def same_images(cohort: Path) -> dict[str, str]:
+    """The cohort with one training image, eight times."""
+    manifest = json.loads((cohort / "manifest.json").read_text())
+    return with_manifest(cohort, manifest | {"training": manifest["training"][:1] * 8}, "same.json")
+
+
+def with_manifest(cohort: Path, manifest: dict, name: str) -> dict[str, str]:
+    (cohort / name).write_text(json.dumps(manifest))
+    return {"dataset_dir": str(cohort), "manifest": str(cohort / name)}
 
 
 def folders(out: Path) -> dict[str, str]:
@@ -79,6 +86,7 @@ def torchrun(*arguments: str, ok: bool = True) -> subprocess.CompletedProcess:
 
 def command(bundle: str, settings: dict, **options) -> subprocess.CompletedProcess:
     """The README's."""
+    settings = {"precision": "float32", **settings}
     arguments = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
     config = str(files(bundle, "train", "multi_gpu_train"))
     return torchrun("-m", "monai.bundle", "run", "training", "--config_file", config, *arguments, **options)
@@ -103,73 +111,78 @@ def losses(out: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a training by two processes of each bundle, and of ``lungs`` one that is interrupted.
+    """Gives the folder of a training by two processes; each is run when it is first asked for.
 
-    But for ``pneumonia``, trained by the README's command with phantoms that it draws itself, all run in two processes
-    that start once.
+    Those named after bundles are without augmentation and random order; ``pneumonia`` draws its phantoms itself. The
+    others are of lungs, with batch norm and augmentation as they are, and every training image is the same one:
+    ``whole``, ``parts``, which is interrupted and resumed, and ``patient``, which learns nothing.
     """
     root = tmp_path_factory.mktemp("two")
-    runs = []
-    for bundle in BUNDLES:
-        settings = {**TWO[bundle], **NO_AUGMENTATION, **UNSHUFFLED, **folders(root / bundle), "precision": "float32"}
+
+    def plain(bundle: str) -> None:
+        settings = {**TWO[bundle], **NO_AUGMENTATION, "train#sampler#shuffle": False}
         if bundle == "pneumonia":
-            drawn = {"phantoms#folder": root / bundle / "cohort", "phantoms#patients": 23, "phantoms#size": 64}
-            result = command(bundle, {**settings, **drawn, "phantoms#seed": 3})
-            (root / "log").write_text(result.stdout)
+            folder = root / bundle / "cohort"
+            settings |= {"phantoms#folder": folder, "phantoms#patients": 23, "phantoms#size": 64}
         else:
             settings |= cohort_of(bundle, root / bundle / "cohort")
-            runs.append({"config_file": files(bundle, "train", "multi_gpu_train"), **settings})
-    # batch norm and augmentation as they are; every image is the same
-    cohort = root / "lungs" / "cohort"
-    manifest = json.loads((cohort / "manifest.json").read_text())
-    manifest["training"] = manifest["training"][:1] * 8
-    usual = {**UNET, **data(cohort, manifest, "one.json"), "precision": "float32", "epochs": 2, "batch_size": 1}
-    usual["config_file"] = files("lungs", "train", "multi_gpu_train")
-    parts = {**usual, **folders(root / "parts")}
-    runs += [
-        {**usual, **folders(root / "whole")},
-        {**parts, "train#trainer#max_epochs": 1},
-        {**parts, "resume": True},
-        {**usual, **folders(root / "patient"), "learning_rate": 0.0, "patience": 1, "epochs": 9},
-        {**usual, **folders(root / "patient"), "epochs": 1},
-    ]
-    (root / "runs.json").write_text(json.dumps(runs))
-    torchrun("tests/several_trainings.py", root / "runs.json")
-    return root
+        result = command(bundle, {**settings, **folders(root / bundle)})
+        (root / bundle / "log").write_text(result.stdout)
+
+    def usual(name: str, **settings) -> None:
+        data = same_images(run("lungs") / "cohort")
+        command("lungs", {**UNET, **data, **folders(root / name), "epochs": 2, "batch_size": 1, **settings})
+
+    def run(name: str) -> Path:
+        if (root / name / "eval").is_dir():
+            return root / name
+        if name in BUNDLES:
+            plain(name)
+        elif name == "whole":
+            usual(name)
+        elif name == "parts":
+            usual(name, **{"train#trainer#max_epochs": 1})
+            usual(name, resume=True)
+        elif name == "patient":
+            shutil.copytree(run("lungs") / "models", root / name / "models")
+            usual(name, learning_rate=0.0, patience=1, epochs=9)
+        return root / name
+
+    return run
+
+
+def cohort(folder: Path) -> dict[str, str]:
+    return {"dataset_dir": str(folder / "cohort"), "manifest": str(folder / "cohort" / "manifest.json")}
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle, trained, tmp_path):
-    name = "manifest.json" if bundle == "pneumonia" else "changed.json"
-    cohort = {"dataset_dir": str(trained / bundle / "cohort"), "manifest": str(trained / bundle / "cohort" / name)}
-    settings = {**ONE[bundle], **NO_AUGMENTATION, **folders(tmp_path), "train#dataloader#shuffle": False}
-    in_this_process(bundle, {**settings, **cohort}).get_parsed_content("train#trainer").run()
-    one, two = losses(tmp_path), losses(trained / bundle)
-    if len(one) == 2 * len(two):  # accumulated: a step of one process has the batch of one of two
+    folder = trained(bundle)
+    settings = {**ONE[bundle], **NO_AUGMENTATION, **cohort(folder), **folders(tmp_path)}
+    parser = in_this_process(bundle, {**settings, "train#dataloader#shuffle": False})
+    parser.get_parsed_content("train#trainer").run()
+    one, two = losses(tmp_path), losses(folder)
+    if bundle == "abdomen":  # a step of two processes is two of the accumulated steps of one
         one = [(first + second) / 2 for first, second in zip(one[::2], one[1::2])]
     assert len(two) >= 8 and len(set(two)) == len(two)
     assert two == pytest.approx(one, abs=1e-5)
-    logs = [pd.read_csv(out / "eval" / "training.csv") for out in (tmp_path, trained / bundle)]
-    for column in ("epoch", "learning_rate"):
-        assert logs[1][column].tolist() == pytest.approx(logs[0][column].tolist())
-    assert logs[1]["train_loss"].tolist() == pytest.approx(logs[0]["train_loss"].tolist(), abs=1e-5)
+    logs = [pd.read_csv(out / "eval" / "training.csv") for out in (tmp_path, folder)]
+    for column in ("epoch", "learning_rate", "train_loss"):
+        assert logs[1][column].tolist() == pytest.approx(logs[0][column].tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("run", [*BUNDLES, "whole"])
 def test_validation_is_that_of_one_process_with_the_same_weights(run, trained, tmp_path):
-    """No image counts twice, though the processes have unlike numbers of them; ``whole`` has batch norm."""
-    bundle = "lungs" if run == "whole" else run
-    name = "manifest.json" if bundle == "pneumonia" else "changed.json"
-    cohort = {"dataset_dir": str(trained / bundle / "cohort"), "manifest": str(trained / bundle / "cohort" / name)}
-    settings = {**TWO[bundle], **(UNET | {"network_def#network#norm": "BATCH"} if run == "whole" else {})}
-    settings |= {} if run == "whole" else NO_AUGMENTATION
-    parser = in_this_process(bundle, {**settings, **cohort, **folders(tmp_path)})
+    """No image counts twice, though one process has more of them than the other; ``whole`` has batch norm."""
+    folder = trained(run)
+    bundle, settings = (run, {**TWO[run], **NO_AUGMENTATION}) if run in BUNDLES else ("lungs", UNET)
+    parser = in_this_process(bundle, {**settings, **cohort(trained(bundle)), **folders(tmp_path)})
     evaluator = parser.get_parsed_content("validate#evaluator")
     assert len(evaluator.data_loader.dataset) % 2 == 1
-    load_weights(evaluator.network, trained / run / "models" / "model.pt")  # plain names: it was made by no wrapper
+    load_weights(evaluator.network, folder / "models" / "model.pt")  # it has the plain names of a network's parameters
     evaluator.run()
-    about = json.loads((trained / run / "models" / "model.json").read_text())
-    log = pd.read_csv(trained / run / "eval" / "training.csv").set_index("epoch").loc[about["epoch"]]
+    about = json.loads((folder / "models" / "model.json").read_text())
+    log = pd.read_csv(folder / "eval" / "training.csv").set_index("epoch").loc[about["epoch"]]
     assert len(evaluator.state.metrics) >= 2
     for metric, value in evaluator.state.metrics.items():
         assert log[metric] == pytest.approx(value, abs=1e-6), metric
@@ -177,46 +190,51 @@ def test_validation_is_that_of_one_process_with_the_same_weights(run, trained, t
 
 @pytest.mark.parametrize("run", [*BUNDLES, "whole"])
 def test_one_process_alone_writes(run, trained):
-    assert sorted(os.listdir(trained / run / "models")) == ["last_epoch.pt", "model.json", "model.pt"]
-    assert sorted(os.listdir(trained / run / "eval")) == ["curves.png", "tensorboard", "training.csv"]
-    writers = {name.split(".")[-2] for name in os.listdir(trained / run / "eval" / "tensorboard")}  # their processes
+    folder = trained(run)
+    assert sorted(os.listdir(folder / "models")) == ["last_epoch.pt", "model.json", "model.pt"]
+    assert sorted(os.listdir(folder / "eval")) == ["curves.png", "tensorboard", "training.csv"]
+    writers = {name.split(".")[-2] for name in os.listdir(folder / "eval" / "tensorboard")}  # numbers of processes
     assert len(writers) == 1
-    assert not [path for path in trained.rglob("*") if path.name.startswith((".", "tmp"))]  # what was not finished
+    assert not [path for path in folder.rglob("*") if path.name.startswith((".", "tmp"))]  # what was not finished
 
 
 def test_phantoms_are_drawn_once_and_one_process_alone_logs(trained):
-    log = (trained / "log").read_text()
+    log = (trained("pneumonia") / "log").read_text()
     assert log.count("These are PHANTOMS") == log.count("Epoch[1] Metrics") == 1
-    assert len(list((trained / "pneumonia" / "cache").iterdir())) == 16 + 3
+    assert len(list((trained("pneumonia") / "cache").iterdir())) == 16 + 3
 
 
 def test_resumed_training_is_the_uninterrupted_one(trained):
-    whole, parts = (read_checkpoint(trained / run / "models" / "last_epoch.pt") for run in ("whole", "parts"))
+    whole, parts = (read_checkpoint(trained(run) / "models" / "last_epoch.pt") for run in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 2
     for part in ("network", "averaged"):
         assert all(torch.equal(value, parts[part][name]) for name, value in whole[part].items())
-    logs = [pd.read_csv(trained / run / "eval" / "training.csv") for run in ("whole", "parts")]
+    logs = [pd.read_csv(trained(run) / "eval" / "training.csv") for run in ("whole", "parts")]
     drop = ["seconds", "images_per_second"]
     pd.testing.assert_frame_equal(logs[0].drop(columns=drop), logs[1].drop(columns=drop))
 
 
 def test_processes_augment_each_in_its_own_way(trained, tmp_path):
-    """All images are the same one, so that the first losses differ by augmentation alone."""
-    cohort = {"dataset_dir": str(trained / "lungs" / "cohort"), "manifest": str(trained / "lungs" / "cohort/one.json")}
-    settings = {**UNET, **cohort, **folders(tmp_path), "epochs": 2, "batch_size": 1, "train#trainer#max_epochs": 1}
+    """All images are the same, and one process draws as the first of two does."""
+    data = same_images(trained("lungs") / "cohort")
+    settings = {**UNET, **data, **folders(tmp_path), "epochs": 2, "batch_size": 1, "train#trainer#max_epochs": 1}
     in_this_process("lungs", settings).get_parsed_content("train#trainer").run()
-    assert abs(losses(tmp_path)[0] - losses(trained / "whole")[0]) > 1e-4  # else the second was as the first
+    assert abs(losses(tmp_path)[0] - losses(trained("whole"))[0]) > 1e-4
 
 
-def test_patience_ends_all_processes_and_the_next_training_sets_the_model_aside(trained):
-    """All processes stopped together, else the last training would not have run."""
-    state = read_checkpoint(trained / "patient" / "models" / "last_epoch.previous.pt")
+def test_patience_ends_all_processes_and_the_earlier_model_is_set_aside_once(trained):
+    models = trained("patient") / "models"
+    state = read_checkpoint(models / "last_epoch.pt")
     assert state["epoch"] == state["best_metric_epoch"] + 1 == 2
-    kept = sorted(os.listdir(trained / "patient" / "models"))
-    names = ("last_epoch", "model")
-    assert kept == sorted(
-        [f"{n}{p}.pt" for n in names for p in ("", ".previous")] + ["model.json", "model.previous.json"]
-    )
+    kept = [
+        "last_epoch.pt",
+        "last_epoch.previous.pt",
+        "model.json",
+        "model.previous.json",
+        "model.previous.pt",
+        "model.pt",
+    ]
+    assert sorted(os.listdir(models)) == sorted(kept)
 
 
 def test_bad_image_ends_all_processes(trained, tmp_path):
@@ -229,15 +247,6 @@ def test_bad_image_ends_all_processes(trained, tmp_path):
     assert result.returncode != 0 and "images cannot be used" in result.stderr
 
 
-def test_without_torchrun(tmp_path):
-    arguments = [
-        "monai.bundle",
-        "run",
-        "training",
-        "--config_file",
-        str(files("pneumonia", "train", "multi_gpu_train")),
-    ]
-    arguments += [str(part) for name, value in folders(tmp_path).items() for part in (f"--{name}", value)]
-    result = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert result.returncode != 0 and "Traceback" not in result.stderr
-    assert "error: multi_gpu_train.json is for several processes. Start them with torchrun" in result.stderr
+def test_without_torchrun():
+    with pytest.raises(DataError, match="for several processes. Start them with torchrun"):
+        join_processes()
