@@ -5,7 +5,7 @@ from .cached_slices import CachedSlices
 from .class_metrics import MeanOfOrgans
 from .class_report import ClassReport
 from .ct_phantoms import draw_ct_phantoms
-from .distributed import Agreement, synchronise_batch_norm
+from .distributed import Agreement, release, synchronise_batch_norm
 from .evaluation import EvaluationReport, Submission
 from .manifest import datalist, read_manifest
 from .phantoms import draw_phantoms
@@ -30,6 +30,7 @@ __all__ = [
     "draw_ct_phantoms",
     "draw_phantoms",
     "read_manifest",
+    "release",
     "start",
     "synchronise_batch_norm",
 ]

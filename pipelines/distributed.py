@@ -6,6 +6,7 @@ the same. Knows no task.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from datetime import timedelta
@@ -43,6 +44,19 @@ def join_processes() -> None:
     dist.init_process_group("nccl" if gpus else "gloo", timeout=LONGEST_WAIT)
     if idist.get_rank() > 0:  # the first call of ignite's, in which all processes must take part
         logging.getLogger().setLevel(logging.ERROR)
+
+
+def release(network: nn.parallel.DistributedDataParallel) -> None:
+    """Let go of what a network communicates by, at the end: it cannot be used any more.
+
+    ``destroy_process_group`` ends gloo's threads only if nobody else has the group. A thread that outlives Python's own
+    end aborts its process now and then, with all work done, and torchrun the others.
+
+    Args:
+        network: its ``module`` stays as it is.
+    """
+    vars(network).clear()
+    gc.collect()
 
 
 def synchronise_batch_norm(network: nn.Module) -> nn.Module:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 REQUIRED = (
     "LICENSE",
-    *(f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference")),
+    *(f"configs/{name}.json" for name in ("metadata", "train", "multi_gpu_train", "evaluate", "inference")),
     "docs/README.md",
     "docs/data_license.txt",
 )
