@@ -42,6 +42,8 @@ TWO, ONE = (
     for share in (1, 2)
 )
 BUNDLES = sorted(TWO)
+# after the first of two epochs, as if killed: the plan is still that of both
+STOPPED = {"train#trainer#max_epochs": 1, "lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
 
 
 def cohort_of(bundle: str, folder: Path) -> dict[str, str]:
@@ -142,7 +144,7 @@ def trained(tmp_path_factory):
         elif name == "whole":
             usual(name)
         elif name == "parts":
-            usual(name, **{"train#trainer#max_epochs": 1})
+            usual(name, **STOPPED)
             usual(name, resume=True)
         elif name == "patient":
             shutil.copytree(run("lungs") / "models", root / name / "models")
@@ -218,7 +220,7 @@ def test_resumed_training_is_the_uninterrupted_one(trained):
 def test_processes_augment_each_in_its_own_way(trained, tmp_path):
     """All images are the same, and one process draws as the first of two does."""
     data = same_images(trained("lungs") / "cohort")
-    settings = {**UNET, **data, **folders(tmp_path), "epochs": 2, "batch_size": 1, "train#trainer#max_epochs": 1}
+    settings = {**UNET, **data, **folders(tmp_path), "epochs": 2, "batch_size": 1, **STOPPED}
     in_this_process("lungs", settings).get_parsed_content("train#trainer").run()
     assert abs(losses(tmp_path)[0] - losses(trained("whole"))[0]) > 1e-4
 
