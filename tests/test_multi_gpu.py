@@ -26,7 +26,7 @@ UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [
 # batch norm is synchronised on GPUs alone
 RADIOGRAPHS = {**UNET, "network_def#network#norm": "INSTANCE", "epochs": 2}
 # At 2 x 2 pixels batch norm makes much of rounding errors, and Adam steps of one size of them: hence SGD
-CT = {"image_size": 64, "epochs": 1, "optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.002}
+CT = {"image_size": 64, "epochs": 1, "optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.0005}
 NO_AUGMENTATION = {
     "train#random_transforms": [{"_target_": "EnsureTyped", "keys": ["image", "label"], "dtype": "$torch.float32"}]
 }
