@@ -45,7 +45,7 @@ def _masks(truth):
 
 
 SMALL = ["--image_size", "32", "--epochs", "2", *SMALL_UNET]
-TASK_KEYS = {"threshold"}  # of tasks with one class alone
+TASK_KEYS = {"threshold", "mask_reader"}  # CT has labels in volumes, which its reader reads
 CASES = {
     "pneumonia": Case(
         lambda folder: draw_phantoms(folder, patients=24, size=96, seed=3), "stage_2_train_images", SMALL
