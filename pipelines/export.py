@@ -253,17 +253,19 @@ def _about(root: Path, parser: ConfigParser, module: Probabilities) -> dict[str,
     meta, size = parser["_meta_"], parser["image_size"]
     weights = Path(parser.get_parsed_content("weights"))
     beside = weights.with_suffix(".json")
-    classes = meta["network_data_format"]["outputs"]["pred"]["channel_def"]
+    pred = meta["network_data_format"]["outputs"]["pred"]
+    classes, channels = list(pred["channel_def"].values()), pred["num_channels"]
     axes = "x counts columns from the left, y rows from the top (a picture's rows and columns, transposed)"
     sizes = f"x and y are multiples of {module.step}, at least {2 * module.step}; the bundle uses {size} x {size}"
-    how = "sigmoid" if len(classes) == 1 else "softmax over channels; a pixel's label is the largest"
-    named = ", ".join(f"{channel} {name}" for channel, name in classes.items())
+    how = "sigmoid" if channels == 1 else "softmax over channels; a pixel's label is the largest"
+    # one channel is that of the one class that is no background
+    named = ", ".join(f"{channel} {name}" for channel, name in enumerate(classes[-channels:]))
     about = {key: meta[key] for key in ABOUT}
     about |= {key: json.dumps(parser[key]) for key in SETTINGS if key in parser}
     return about | {
         "bundle": root.resolve().name,
         "input": f"{IMAGE}: float32 (batch, {module.channels}, x, y): {axes}; {sizes}; {meta['image_classes']}",
-        "output": f"{PROBABILITIES}: float32 (batch, {len(classes)}, x, y), 0 to 1, by {how}; channels: {named}",
+        "output": f"{PROBABILITIES}: float32 (batch, {channels}, x, y), 0 to 1, by {how}; channels: {named}",
         "preprocessing": json.dumps(parser["preprocessing#transforms"]),
         "weights": beside.read_text() if beside.is_file() else "",
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),

@@ -60,6 +60,8 @@ def start_server(
             "MONAI Label is not installed here. It needs an environment of its own, since it pins old versions: "
             "python -m venv label && label/bin/pip install -e '.[label]', then label/bin/python -m pipelines label ..."
         )
+    if len({root.name for root in roots}) < len(roots):
+        raise DataError(f"two of the bundles {', '.join(map(str, roots))} have one name, by which they are served.")
     for root in roots:
         if not (root / "models" / "model.pt").is_file():
             raise DataError(f"{root}: has no models/model.pt, which MONAI Label needs. Train the bundle first.")

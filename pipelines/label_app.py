@@ -31,6 +31,7 @@ from cachetools import TTLCache, cached
 from monai.transforms import LoadImage
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.datastore.utils.convert import binary_to_image
 from monailabel.datastore.utils.dicom import dicom_web_download_series, dicom_web_upload_dcm
 from monailabel.interfaces.app import DICOMwebClientX, create_session_from_user_pass
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 LOSSLESS = {".jpg": ".png", ".jpeg": ".png", ".dcm": ".nii.gz"}  # what results are written as for these images
 LISTING_SECONDS = 30  # how long a listing of the store is taken for true
+CACHE = Path.home() / ".cache" / "radbundles" / "dicomweb-1"  # the number is that of what is kept there
 
 
 class RadiologyApp:
@@ -75,6 +77,11 @@ class RadiologyApp:
     def init_strategies(self) -> dict[str, Any]:
         return {**super().init_strategies(), "epistemic": Epistemic()}
 
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(self.datastore(), RadiologyStore):
+            self.datastore().trained = request["model"]
+        return super().train(request)
+
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         image = request["image"]
         if isinstance(image, str):
@@ -90,84 +97,91 @@ class RadiologyStore(DICOMWebDatastore):
 
     MONAI Label hands images to bundles as NIfTI. Here they are made by the bundles' own readers: a radiograph as it is
     meant to be shown, with its window and its polarity, which a conversion by ITK drops; a CT in the order of its
-    positions, refused where slices are missing. Saved labels become DICOM Segmentations with the bundles' codes, of
-    radiographs without geometry too, and are read back from such.
+    positions, refused where slices are missing.
+
+    Saved labels become DICOM Segmentations with the bundles' codes, of radiographs without geometry too. For training
+    they are read back from the service each time: an image's label is its newest segmentation with a segment that the
+    trained bundle has, by its codes and not its number. What no person has seen (``AUTOMATIC``) or is fractional is
+    no label.
 
     Args:
         client: of the service.
         modalities: of the series that are images.
         bundles: whose segments labels may be, see ``dicom_segments`` in their ``metadata.json``.
-        cache_path: where images and labels are kept; a folder below the home by default.
+        cache_path: where images and labels are kept; a folder below the home by default, not that of MONAI Label,
+            whose images were made otherwise.
+
+    Attributes:
+        trained: the name of the bundle that labels are read for; the first where none is set.
     """
 
     def __init__(self, client: Any, modalities: Sequence[str], bundles: Sequence[Path], cache_path: str | None):
         self.modalities = modalities
         self.bundles = {root.name: json.loads((root / "configs" / "metadata.json").read_text()) for root in bundles}
         self.weights = {root.name: root / "models" / "model.pt" for root in bundles}
-        super().__init__(client=client, search_filter={}, cache_path=cache_path)
+        self.trained = next(iter(self.bundles))
+        super().__init__(client=client, search_filter={}, cache_path=cache_path or str(CACHE))
 
     @cached(cache=TTLCache(maxsize=16, ttl=LISTING_SECONDS))
     def list_images(self) -> list[str]:
         # DICOMweb matches one value at a time
-        found = [
-            Dataset.from_json(series)
-            for modality in self.modalities
-            for series in self._client.search_for_series(search_filters={"Modality": modality})
-        ]
-        return [str(series.SeriesInstanceUID) for series in found]
+        return [str(series.SeriesInstanceUID) for modality in self.modalities for series in self._search(modality)]
 
-    @cached(cache=TTLCache(maxsize=16, ttl=LISTING_SECONDS))
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        return [pair["image"] for pair in self._pairs()]
+        return list(self._newest_segmentations())
 
     def get_image_uri(self, image_id: str) -> str:
-        folder = self._downloaded(image_id, self._datastore.image_path())
         path = Path(self._datastore.image_path()).resolve() / f"{image_id}.nii.gz"
         if not path.exists():
+            folder = self._downloaded(image_id)
             with tempfile.TemporaryDirectory() as scratch:
                 made = Path(scratch) / path.name
                 series_to_nifti(folder, made)
-                super(DICOMWebDatastore, self).add_image(image_id, str(made), self._dicom_info(image_id))
+                # no more than this: what MONAI Label knows of an image goes into its log
+                super(DICOMWebDatastore, self).add_image(image_id, str(made), {"SeriesInstanceUID": image_id})
         return str(path)
 
-    def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
-        """The label of an image as NIfTI in the image's grid; ``label_id`` is the series of the segmentation."""
-        if label_tag != DefaultLabelTag.FINAL or not image_id:
-            return super(DICOMWebDatastore, self).get_label_uri(label_id, label_tag)
-        path = Path(self._datastore.label_path(label_tag)).resolve() / f"{image_id}.nii.gz"
-        if not path.exists() or self.get_label_info(image_id, label_tag).get("SeriesInstanceUID") != label_id:
-            folder = self._downloaded(label_id, self._datastore.label_path(label_tag))
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """The labelled images, for :attr:`trained`, as the service has them now."""
+        entries = []
+        for image_id, segmentation in self._newest_segmentations().items():
             image = nibabel.load(self.get_image_uri(image_id))
-            files = series_files(self._downloaded(image_id, self._datastore.image_path()))
+            labels = read_labels(
+                segmentation, series_files(self._downloaded(image_id)), self.bundles[self.trained]["dicom_segments"]
+            )
+            path = Path(self._datastore.label_path(DefaultLabelTag.FINAL)).resolve() / f"{image_id}.nii.gz"
             with tempfile.TemporaryDirectory() as scratch:
                 made = Path(scratch) / path.name
-                labels = read_labels(next(folder.iterdir()), files).reshape(image.shape)
-                nibabel.save(nibabel.Nifti1Image(labels, image.affine), made)
-                super(DICOMWebDatastore, self).save_label(image_id, str(made), label_tag, self._dicom_info(label_id))
-        return str(path)
+                nibabel.save(nibabel.Nifti1Image(labels.reshape(image.shape), image.affine), made)
+                super(DICOMWebDatastore, self).save_label(image_id, str(made), DefaultLabelTag.FINAL, {})
+            entries.append({"image": self.get_image_uri(image_id), "label": str(path)})
+        return entries
+
+    def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
+        return super(DICOMWebDatastore, self).get_label_uri(label_id, label_tag)
 
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], label_id: str = ""
     ) -> str:
         """Keep a label; a final one goes to the service too, as a DICOM Segmentation in the study of its image."""
-        if label_tag == DefaultLabelTag.FINAL:
-            segments, algorithm = self._described(label_info)
-            image = nibabel.load(self.get_image_uri(image_id))
-            files = series_files(self._downloaded(image_id, self._datastore.image_path()))
-            mask = on_grid(label_filename, image)
-            if mask.max() > len(segments):
-                raise DataError(f"the label has the value {mask.max()}, and {len(segments)} segments are named.")
-            with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch:
+            if label_tag == DefaultLabelTag.FINAL:
+                image_uri = self.get_image_uri(image_id)
+                if str(label_filename).endswith(".bin"):  # voxels alone, as OHIF sends them
+                    label_filename = binary_to_image(image_uri, label_filename)
+                image = nibabel.load(image_uri)
+                segments, algorithm = self._described(label_info)
+                mask = on_grid(label_filename, image)
+                if mask.max() > len(segments):
+                    raise DataError(f"the label has the value {mask.max()}, and {len(segments)} segments are named.")
+                files = series_files(self._downloaded(image_id))
                 path = Path(scratch) / "label.dcm"
                 write_segmentation(mask[..., 0] if len(files) == 1 else mask, files, segments, path, algorithm)
-                series = dicom_web_upload_dcm(str(path), self._client)
-                if not series:
+                if not dicom_web_upload_dcm(str(path), self._client):
                     raise DataError("the DICOM store did not take the segmentation: see its log.")
-                label_info = label_info | {"SeriesInstanceUID": series}
-                kept = Path(scratch) / "label.nii.gz"
-                nibabel.save(nibabel.Nifti1Image(mask, image.affine), kept)
-                return super(DICOMWebDatastore, self).save_label(image_id, str(kept), label_tag, label_info)
-        return super(DICOMWebDatastore, self).save_label(image_id, label_filename, label_tag, label_info)
+                label_filename = str(Path(scratch) / "label.nii.gz")
+                nibabel.save(nibabel.Nifti1Image(mask, image.affine), label_filename)
+            return super(DICOMWebDatastore, self).save_label(image_id, label_filename, label_tag, label_info)
 
     def _described(self, label_info: dict[str, Any]) -> tuple[list[dict[str, Any]], Algorithm]:
         """The segments of a label, by their values, and what made it: a model, or a person who drew or corrected."""
@@ -189,30 +203,62 @@ class RadiologyStore(DICOMWebDatastore):
             )
         return [known[name] for name in names], person
 
-    def _pairs(self) -> list[dict[str, str]]:
-        """Each image with the newest segmentation of it that the service has."""
-        newest: dict[str, tuple[str, str]] = {}
+    def _search(self, modality: str) -> list[Dataset]:
+        found = self._client.search_for_series(search_filters={"Modality": modality}, get_remaining=True)
+        return [Dataset.from_json(series) for series in found]
+
+    def _newest_segmentations(self) -> dict[str, Path]:
+        """The file of the newest segmentation of each image that has one for :attr:`trained`."""
+        newest: dict[str, tuple[str, Path]] = {}
         images = set(self.list_images())
-        for found in self._client.search_for_series(search_filters={"Modality": "SEG"}):
-            series = Dataset.from_json(found)
-            uids = str(series.StudyInstanceUID), str(series.SeriesInstanceUID)
-            header = Dataset.from_json(self._client.retrieve_series_metadata(*uids)[0])
-            image = str(header.ReferencedSeriesSequence[0].SeriesInstanceUID) if _refers(header) else None
-            if image in images:
-                made = f"{header.get('ContentDate')} {header.get('ContentTime')}", uids[1]
+        for series in self._search("SEG"):
+            file = next(self._downloaded(str(series.SeriesInstanceUID)).iterdir())
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            referenced = header.get("ReferencedSeriesSequence")
+            image = str(referenced[0].SeriesInstanceUID) if referenced else None
+            why_not = no_label(header, self.bundles[self.trained]["dicom_segments"])
+            if image in images and why_not:
+                logger.info("segmentation %s is no label for %s: %s", series.SeriesInstanceUID, self.trained, why_not)
+            elif image in images:
+                made = f"{header.get('ContentDate')} {header.get('ContentTime')}", file
                 newest[image] = max(made, newest.get(image, made))
-        return [{"image": image, "label": label} for image, (_, label) in newest.items()]
+        return {image: file for image, (_, file) in newest.items()}
 
-    def _download_labeled_data(self) -> None:
-        for pair in self._pairs():
-            self.get_image_uri(pair["image"])
-            self.get_label_uri(pair["label"], DefaultLabelTag.FINAL, pair["image"])
-
-    def _downloaded(self, series: str, folder: str) -> Path:
-        path = Path(folder).resolve() / series
-        if not path.is_dir() or not any(path.iterdir()):
-            dicom_web_download_series(None, series, str(path), self._client, self._fetch_by_frame)
+    def _downloaded(self, series: str) -> Path:
+        """The folder of a series' files, which is there only if it is complete."""
+        path = Path(self._datastore.image_path()).resolve() / series
+        if not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.mkdtemp(dir=path.parent, prefix=".")
+            dicom_web_download_series(None, series, scratch, self._client, self._fetch_by_frame)
+            os.replace(scratch, path)
         return path
+
+
+def no_label(header: Dataset, segments: Sequence[dict[str, Any]]) -> str | None:
+    """What speaks against a segmentation being a label with a bundle's segments, or None."""
+    if header.SegmentationType != "BINARY":
+        return f"its SegmentationType (0062,0001) is {header.SegmentationType}"
+    if {item.SegmentAlgorithmType for item in header.SegmentSequence} == {"AUTOMATIC"}:
+        return "no person has had a hand in it: its SegmentAlgorithmType (0062,0008) is AUTOMATIC"
+    if not numbers_of(header, segments):
+        return "it has none of the bundle's segments"
+    return None
+
+
+def numbers_of(header: Dataset, segments: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """The bundle's number of each segment of a DICOM Segmentation that the bundle has, by type, side and region."""
+    known = {}
+    for number, segment in enumerate(segments, start=1):
+        known[tuple(segment[key][0] if key in segment else None for key in ("type", "modifier", "region"))] = number
+    found = {}
+    for item in header.SegmentSequence:
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        modifier = kind.get("SegmentedPropertyTypeModifierCodeSequence")
+        parts = kind.CodeValue, *(s[0].CodeValue if s else None for s in (modifier, item.get("AnatomicRegionSequence")))
+        if parts in known:
+            found[int(item.SegmentNumber)] = known[parts]
+    return found
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -246,16 +292,22 @@ def series_to_nifti(folder: Path, path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(array, np.asarray(image.affine, float)), path)
 
 
-def read_labels(path: Path, sources: Sequence[Path]) -> np.ndarray:
-    """Read a DICOM Segmentation of images.
+def read_labels(path: Path, sources: Sequence[Path], segments: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Read a DICOM Segmentation of images as a bundle numbers its segments.
 
     Returns:
-        uint8 of shape (x, y, z), z in the order of the images: the number of the segment, 0 where none is.
+        uint8 of shape (x, y, z), z in the order of the images; 0 where none of the bundle's segments is.
     """
     uids = [pydicom.dcmread(source, stop_before_pixels=True).SOPInstanceUID for source in sources]
     segmentation = highdicom.seg.segread(path)
-    frames = segmentation.get_pixels_by_source_instance(uids, combine_segments=True, skip_overlap_checks=True)
-    return frames.T.astype(np.uint8)
+    numbers = numbers_of(segmentation, segments)
+    frames = segmentation.get_pixels_by_source_instance(
+        uids, segment_numbers=sorted(numbers), assert_missing_frames_are_empty=True
+    )
+    labels = np.zeros(frames.shape[:-1], np.uint8)  # (z, rows, columns)
+    for place, segment in enumerate(sorted(numbers)):
+        labels[frames[..., place] > 0] = numbers[segment]
+    return labels.T
 
 
 def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
@@ -268,7 +320,10 @@ def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
         DataError: if it is on another grid.
     """
     label = LoadImage(image_only=True)(path)
-    array = np.asarray(label).astype(np.uint8)
+    values = np.asarray(label)
+    array = values.astype(np.uint8)
+    if not np.array_equal(array, values):
+        raise DataError(f"{Path(path).name}: holds values that are no whole numbers of 0 to 255.")
     if array.ndim == 2:  # of a picture, or of NIfTI that has lost its third axis
         array = array[..., None]
         if array.shape != image.shape:
@@ -276,7 +331,3 @@ def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
         return array
     axes, flipped = match_grid(np.asarray(label.affine, float), array.shape, image.affine, image.shape, "the label")
     return np.flip(array.transpose(axes), np.flatnonzero(flipped).tolist())
-
-
-def _refers(header: Dataset) -> bool:
-    return bool(header.get("ReferencedSeriesSequence"))

@@ -95,6 +95,7 @@ def _of_bundle(root: Path) -> dict[str, bytes]:
     for folder in ("configs", "docs"):
         paths = (path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
         names += [path.as_posix() for path in paths if not path.name.startswith(".")]
+    names = [name for name in names if name != "configs/monailabel_train.json"]  # it names a server's images
     files = {}
     for name in names:
         check_name(str(root / name), f"{root.name}/{name}")

@@ -105,7 +105,8 @@ class TrainingState:
         self.written: set[str] = set()
         if self.resume:
             self._load(engine)
-            self.written = {BEST, LAST, ABOUT}
+            # a model that this training has not beaten yet is another's
+            self.written = {LAST, BEST, ABOUT} if self.evaluator.state.best_metric_epoch > 0 else {LAST}
         elif self._starts_from_best():
             self._validate_start()
 
@@ -147,7 +148,8 @@ class TrainingState:
         state = {
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
-            "network": self.network.state_dict(),
+            "model": self.network.state_dict(),  # where MONAI Label looks, if it is told to use this file
+            "trained_on": self.name,
             "optimizer": self.optimizer.state_dict(),
             "best_metric": float(best.best_metric),
             "best_metric_epoch": best.best_metric_epoch,
@@ -198,8 +200,8 @@ class TrainingState:
         if not path.is_file():
             raise DataError(f"{path}: nothing to resume from. Leave out --resume to start a new training.")
         state = read_checkpoint(path)
-        check_fits(self.network, state["network"], path)
-        self.network.load_state_dict(state["network"])
+        check_fits(self.network, state["model"], path)
+        self.network.load_state_dict(state["model"])
         if self.averaged is not None:
             check_fits(self.averaged, state["averaged"], path)
             self.averaged.load_state_dict(state["averaged"])
@@ -210,6 +212,7 @@ class TrainingState:
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        self.name = state["trained_on"]
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("resumed after epoch %d of %d", state["epoch"], engine.state.max_epochs)

@@ -82,7 +82,10 @@ def test_onnx_runtime_gives_the_probabilities_of_torch_at_any_batch_and_size(
     assert about["bundle"] == bundle and about["version"] == "0.1.0"
     assert about["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert "multiples of 32, at least 64" in about["input"]
-    assert ("5 bowel" if bundle == "abdomen" else bundle) in about["output"]
+    said = "(batch, 6, x, y), 0 to 1, by softmax" if bundle == "abdomen" else "(batch, 1, x, y), 0 to 1, by sigmoid"
+    assert (
+        said in about["output"] and ("5 bowel" if bundle == "abdomen" else f"channels: 0 {bundle}") in about["output"]
+    )
     assert not any(word in out.read_bytes() for word in PATHS)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".onnx"] == ["network.onnx"]
 

@@ -28,6 +28,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 
 from pipelines import draw_phantoms
 from pipelines.ct_phantoms import draw_ct_phantoms
+from pipelines.dicom_seg import Algorithm, write_segmentation
 from transforms import CTReader
 
 from .conftest import ROOT
@@ -441,26 +442,50 @@ def test_a_series_in_the_store_gets_its_mask_and_keeps_it(
         assert np.array_equal(frame, (plane == number).T)
 
 
-def test_the_labels_of_the_store_are_what_training_gets(of_store, orthanc, stored, phantoms, tmp_path):
-    """Also where the server has never seen them: a segmentation is read back onto its image's grid."""
+def test_the_labels_of_the_store_are_what_training_gets(of_store, orthanc, stored):
+    """Drawn in a viewer that sends voxels alone; read back from the store; and gone where it is deleted there."""
     (file,) = stored["radiograph"]
-    series = series_of([file])
-    columns, rows = (int(pydicom.dcmread(file, stop_before_pixels=True)[tag].value) for tag in ("Columns", "Rows"))
-    mask = np.zeros((columns, rows, 1), np.uint8)
+    series, header = series_of([file]), pydicom.dcmread(file, stop_before_pixels=True)
+    mask = np.zeros((header.Columns, header.Rows, 1), np.uint8)
     mask[5:40, 10:70] = 1
-    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "drawn.nii.gz")
-    answer = of_store.good("POST", f"/infer/lungs?image={series}&output=image", data={"params": "{}"})
-    (tmp_path / "grid.nii.gz").write_bytes(answer.content)
-    grid = nibabel.load(tmp_path / "grid.nii.gz").affine
-    nibabel.save(nibabel.Nifti1Image(mask, grid), tmp_path / "drawn.nii.gz")
-    label = {"label": ("drawn.nii.gz", (tmp_path / "drawn.nii.gz").read_bytes())}
+    label = {"label": ("label.bin", mask.tobytes(order="F"))}
     data = {"params": json.dumps({"label_info": [{"name": "lungs"}]})}
     of_store.good("PUT", f"/datastore/label?image={series}", data=data, files=label)
-    for cached in of_store.log.parent.glob(f"cache/*/labels/final/{series}.nii.gz"):
-        cached.unlink()  # as if another server had drawn it
-    pairs = of_store.good("GET", "/datastore/?output=train").json()
-    (pair,) = [pair for pair in pairs if series in pair["image"]]
-    assert np.array_equal(np.asarray(nibabel.load(pair["label"]).dataobj), mask)
+    pairs = {Path(p["image"]).name: p for p in of_store.good("GET", "/datastore/?output=train").json()}
+    assert np.array_equal(np.asarray(nibabel.load(pairs[f"{series}.nii.gz"]["label"]).dataobj), mask)
+    for name in orthanc.good("GET", "/series").json():
+        if orthanc.good("GET", f"/series/{name}").json()["MainDicomTags"]["Modality"] == "SEG":
+            orthanc.good("DELETE", f"/series/{name}")
+    assert of_store.good("GET", "/datastore/?output=train").json() == []
+
+
+def test_no_patient_is_named_in_the_log(of_store, stored):
+    header = pydicom.dcmread(stored["radiograph"][0], stop_before_pixels=True)
+    log = of_store.log.read_text()
+    assert len(str(header.PatientID)) > 8 and str(header.PatientID) not in log
+    assert str(header.PatientName) not in log
+
+
+def test_segments_get_the_numbers_that_the_trained_bundle_has(phantoms, tmp_path):
+    from pipelines.label_app import no_label, read_labels
+
+    def segments(bundle, *labels):
+        known = json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
+        return [segment for segment in known if segment["label"] in labels or not labels]
+
+    files = CTReader().open(sorted((phantoms / "ct" / "train_images").glob("*/*"))[0]).files
+    header = pydicom.dcmread(files[0], stop_before_pixels=True)
+    mask = np.zeros((header.Columns, header.Rows, len(files)), np.uint8)
+    mask[3:9, 4:20, 2:5], mask[20:30, 4:20, 3:9] = 1, 2
+    by_hand, by_model = (Algorithm("Someone", "1", "0" * 16, type=t) for t in ("SEMIAUTOMATIC", "AUTOMATIC"))
+    drawn = segments("abdomen", "right kidney") + segments("abdomen", "spleen")  # not in the bundle's order
+    write_segmentation(mask, files, drawn, tmp_path / "drawn.dcm", by_hand)
+    labels = read_labels(tmp_path / "drawn.dcm", files, segments("abdomen"))
+    assert np.array_equal(labels, np.array([0, 4, 2], np.uint8)[mask])  # the right kidney is 4 there, the spleen 2
+    assert no_label(pydicom.dcmread(tmp_path / "drawn.dcm"), segments("abdomen")) is None
+    assert "none of the bundle's segments" in no_label(pydicom.dcmread(tmp_path / "drawn.dcm"), segments("lungs"))
+    write_segmentation(mask, files, drawn, tmp_path / "made.dcm", by_model)
+    assert "AUTOMATIC" in no_label(pydicom.dcmread(tmp_path / "made.dcm"), segments("abdomen"))
 
 
 def test_a_label_without_a_name_is_refused_with_the_names_to_give(of_store, stored):

@@ -49,11 +49,15 @@ def test_label_maps_as_drawing_tools_write_them(tmp_path):
     expected = [[0, 0, 1], [1, 0, 0]]
     mask = (LEFT > 127).astype(np.uint8)
     assert load(save(tmp_path / "a.png", mask)).numpy().T.tolist() == expected
-    nibabel.save(nibabel.Nifti1Image(mask.T[..., None], np.eye(4)), tmp_path / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(mask.T[..., None], np.diag([-1, -1, 1, 1])), tmp_path / "a.nii.gz")
     assert load(tmp_path / "a.nii.gz").numpy().T.tolist() == expected
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(mask), str(tmp_path / "a.dcm"))
     assert load(tmp_path / "a.dcm").numpy().T.tolist() == expected
-    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 2, 4), np.uint8), np.eye(4)), tmp_path / "v.nii.gz")
+    flipped = nibabel.Nifti1Image(mask.T[:, ::-1, None], np.diag([-1, 1, 1, 1]))
+    nibabel.save(flipped, tmp_path / "f.nii.gz")
+    with pytest.raises(DataError, match="f.nii.gz: its first two axes run towards L and A"):
+        load(tmp_path / "f.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 2, 4), np.uint8), np.diag([-1, -1, 1, 1])), tmp_path / "v.nii.gz")
     with pytest.raises(DataError, match=r"v.nii.gz: has the shape \(3, 2, 4\)"):
         load(tmp_path / "v.nii.gz")
 

@@ -210,7 +210,7 @@ def test_phantoms_are_drawn_once_and_one_process_alone_logs(trained):
 def test_resumed_training_is_the_uninterrupted_one(trained):
     whole, parts = (read_checkpoint(trained(run) / "models" / "last_epoch.pt") for run in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 2
-    for part in ("network", "averaged"):
+    for part in ("model", "averaged"):
         assert all(torch.equal(value, parts[part][name]) for name, value in whole[part].items())
     logs = [pd.read_csv(trained(run) / "eval" / "training.csv") for run in ("whole", "parts")]
     drop = ["seconds", "images_per_second"]

@@ -67,7 +67,7 @@ def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overri
     train(tmp_path / "parts", 3, **overrides, resume=True)
     whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 3 and whole["iteration"] == parts["iteration"]
-    assert same(whole["network"], parts["network"])
+    assert same(whole["model"], parts["model"])
     for index, state in whole["optimizer"]["state"].items():
         assert same(state, parts["optimizer"]["state"][index])
     assert whole["lr_scheduler"] == parts["lr_scheduler"]
@@ -94,17 +94,17 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_a_resume_continues_
     train(tmp_path / "parts", 3, stop_after=2, **averaging)
     train(tmp_path / "parts", 3, **averaging, resume=True)
     whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
-    assert same(whole["averaged"], parts["averaged"]) and same(whole["network"], parts["network"])
-    assert not same(whole["averaged"], whole["network"])
+    assert same(whole["averaged"], parts["averaged"]) and same(whole["model"], parts["model"])
+    assert not same(whole["averaged"], whole["model"])
     train(tmp_path / "one", 1, **averaging)
     best, last = (read_checkpoint(tmp_path / "one" / "models" / name) for name in ("model.pt", "last_epoch.pt"))
-    assert same(best, last["averaged"]) and not same(best, last["network"])
+    assert same(best, last["averaged"]) and not same(best, last["model"])
 
 
 def test_seed_changes_the_training_and_nothing_else_does(train, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(tmp_path / name, 1, seed=seed)
-    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt")["network"] for name in "abc")
+    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt")["model"] for name in "abc")
     assert same(a, b) and not same(a, c)
 
 
@@ -144,9 +144,9 @@ def test_patience_does_not_run_out_before_the_first_validation(train, tmp_path):
 
 def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, caplog):
     train(tmp_path, 1)
-    before = read_checkpoint(tmp_path / "models" / "last_epoch.pt")["network"]
+    before = read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"]
     train(tmp_path, 3, resume=True, learning_rate=0.004)
-    assert not same(before, read_checkpoint(tmp_path / "models" / "last_epoch.pt")["network"])
+    assert not same(before, read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"])
     rates = pd.read_csv(tmp_path / "eval" / "training.csv")["learning_rate"]
     # epoch 3 begins after 8 of 12 steps of a cycle whose top, 0.004, comes after three tenths of them
     assert 0.0005 < rates[2] < 0.003
@@ -193,3 +193,14 @@ def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path)
     about = json.loads((models / "model.json").read_text())
     assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
     assert (models / "model.previous.pt").read_bytes() == first
+
+
+def test_a_resume_sets_aside_a_model_that_it_has_not_made(train, tmp_path):
+    """The earlier training's best model, where this one was stopped before its first validation."""
+    models = tmp_path / "models"
+    train(tmp_path, 1)
+    first = (models / "model.pt").read_bytes()
+    train(tmp_path, 2, stop_after=1, val_interval=2)
+    assert (models / "model.pt").read_bytes() == first
+    train(tmp_path, 2, val_interval=2, resume=True)
+    assert (models / "model.pt").read_bytes() != first and (models / "model.previous.pt").read_bytes() == first

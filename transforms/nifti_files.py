@@ -46,12 +46,22 @@ def voxels(image: nibabel.Nifti1Image, path: Path) -> np.ndarray:
 
 
 def plane_of(image: nibabel.Nifti1Image, path: Path) -> tuple[int, int]:
-    """The (columns, rows) of a file that holds one slice.
+    """The (columns, rows) of a file that holds one slice, stored as it is shown.
+
+    That is as DICOM has it, and what is converted from it: the first axis to the patient's left or to posterior, the
+    second to posterior or inferior.
 
     Raises:
-        DataError: if it holds more.
+        DataError: if it holds more, or its affine says that it is stored otherwise, as upside down.
     """
     shape = image.shape
+    towards = nibabel.aff2axcodes(image.affine)[:2]
+    if towards[0] not in ("L", "P") or towards[1] not in ("P", "I"):
+        raise DataError(
+            f"{path}: its first two axes run towards {towards[0]} and {towards[1]} by its affine, so it is not stored "
+            "as it is shown: to L or P (from left to right on the picture), and to P or I (from top to bottom). Flip "
+            "it, as with SimpleITK.DICOMOrient, or correct its affine."
+        )
     if len(shape) < 2 or any(length != 1 for length in shape[2:]):
         raise DataError(f"{path}: has the shape {shape}; a radiograph has two axes. Leave it out, or give one slice.")
     return shape[:2]
