@@ -36,7 +36,7 @@ def network(tmp_path):
         torch.manual_seed(0)
         module = parser.get_parsed_content("network_def").eval()  # as the bundle itself runs it
         shipped = BUNDLES / bundle / "models" / "model.pt"
-        if shipped.is_file():
+        if bundle == "lungs":
             module.load_state_dict(torch.load(shipped, weights_only=True))
             return module, shipped
         for layer in module.modules():  # statistics of untrained batch norms are 0 and 1, which hides mistakes
