@@ -78,8 +78,9 @@ class RadiologyApp:
         return {**super().init_strategies(), "epistemic": Epistemic()}
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(self.datastore(), RadiologyStore):
-            self.datastore().trained = request["model"]
+        store = self.datastore()
+        if isinstance(store, RadiologyStore) and request.get("model") in store.bundles:
+            store.trained = request["model"]
         return super().train(request)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
