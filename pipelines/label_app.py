@@ -81,6 +81,11 @@ class RadiologyApp:
         store = self.datastore()
         if isinstance(store, RadiologyStore) and request.get("model") in store.bundles:
             store.trained = request["model"]
+            if not store.get_labeled_images():
+                raise DataError(
+                    f"the store has no segmentation with a segment of {store.trained} that a person had a hand in. "
+                    "Save labels of its images first."
+                )
         return super().train(request)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:

@@ -105,6 +105,14 @@ class Server:
         assert answer.ok, f"{path}: {answer.status_code} {answer.text[:300]}\n{self.log.read_text()[-3000:]}"
         return answer
 
+    def said(self, text):
+        """Whether the log has it, which is written after the answer."""
+        for _ in range(20):
+            if text in self.log.read_text():
+                return True
+            time.sleep(0.5)
+        return False
+
     def stop(self):
         self.process.terminate()
         self.process.wait(30)
@@ -457,6 +465,9 @@ def test_the_labels_of_the_store_are_what_training_gets(of_store, orthanc, store
         if orthanc.good("GET", f"/series/{name}").json()["MainDicomTags"]["Modality"] == "SEG":
             orthanc.good("DELETE", f"/series/{name}")
     assert of_store.good("GET", "/datastore/?output=train").json() == []
+    request = {"max_epochs": 1, "val_split": 0.5, "device": "cpu"}
+    assert not of_store("POST", "/train/lungs?run_sync=true", json=request).ok
+    assert of_store.said("the store has no segmentation with a segment of lungs that a person had a hand in")
 
 
 def test_no_patient_is_named_in_the_log(of_store, stored):
@@ -494,12 +505,7 @@ def test_a_label_without_a_name_is_refused_with_the_names_to_give(of_store, stor
     label = {"label": ("label.nii.gz", answer.content)}
     refused = of_store("PUT", f"/datastore/label?image={series}", data={"params": "{}"}, files=label)
     assert refused.status_code == 500
-    told = "Give label_info with a name for each value, in their order, of: lungs"
-    for _ in range(20):  # the answer comes before the log
-        if told in of_store.log.read_text():
-            return
-        time.sleep(0.5)
-    raise AssertionError(of_store.log.read_text()[-2000:])
+    assert of_store.said("Give label_info with a name for each value, in their order, of: lungs")
 
 
 @pytest.mark.real
