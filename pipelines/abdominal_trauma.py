@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -84,14 +84,7 @@ def build_abdominal_trauma_manifest(
         else:
             places = f"{len(found)} places" if found else "no place"
             left_out.append((f"{SEGMENTATIONS}/{label.name}", f"its series is in {places} below {IMAGES}"))
-    rows = []
-    with ProcessPoolExecutor() as pool:
-        headers = pool.map(partial(_read_headers, folder=folder), pairs)
-        for header in tqdm(headers, total=len(pairs), desc="reading headers", unit="series", disable=None):
-            if "error" in header:
-                left_out.append((header["image"], header["error"]))
-            else:
-                rows.append(header)
+    rows = _read_all(partial(_read_headers, folder=folder), pairs, left_out, desc="reading headers", unit="series")
     if not rows:
         raise DataError(f"{folder}: no series can be used: {left_out[0][0]}: {left_out[0][1]}")
 
@@ -141,14 +134,9 @@ def build_png_slices_manifest(
         (path.relative_to(folder).as_posix(), "it has no image") for key, path in masks.items() if key not in images
     ]
     pairs = [(path, masks[key], key) for key, path in images.items() if key in masks]
-    rows = []
-    with ProcessPoolExecutor() as pool:
-        read = pool.map(partial(_read_pngs, folder=folder), pairs, chunksize=max(1, min(64, len(pairs) // 8)))
-        for row in tqdm(read, total=len(pairs), desc="reading masks", unit="file", disable=None):
-            if "error" in row:
-                left_out.append((row["image"], row["error"]))
-            else:
-                rows.append(row)
+    chunk = max(1, min(64, len(pairs) // 8))
+    read = partial(_read_pngs, folder=folder)
+    rows = _read_all(read, pairs, left_out, chunk, desc="reading masks", unit="file")
     if not rows:
         raise DataError(
             f"{folder}: no image with a mask: {len(images)} slices below images/, {len(masks)} below masks/"
@@ -159,6 +147,24 @@ def build_png_slices_manifest(
     write_manifest(manifest, out)
     logger.info("%s", _summary(table, left_out, f"{len(images)} images"))
     return manifest
+
+
+def _read_all(
+    read: Callable[[Any], dict[str, Any]],
+    pairs: Sequence[Any],
+    left_out: list[tuple[str, str]],
+    chunk: int = 1,
+    **progress: str,
+) -> list[dict[str, Any]]:
+    """What ``read`` gives for each pair, in parallel; what has an ``error`` goes to ``left_out``."""
+    rows = []
+    with ProcessPoolExecutor() as pool:
+        for row in tqdm(pool.map(read, pairs, chunksize=chunk), total=len(pairs), disable=None, **progress):
+            if "error" in row:
+                left_out.append((row["image"], row["error"]))
+            else:
+                rows.append(row)
+    return rows
 
 
 def _make_manifest(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,11 @@ class Algorithm:
     version: str
     weights: str
     type: str = "AUTOMATIC"
+
+    @classmethod
+    def of_bundle(cls, metadata: Mapping[str, Any], weights: str) -> Algorithm:
+        """A bundle with weights, by its metadata and the SHA-256 of their file."""
+        return cls(metadata["name"], f"{metadata['version']}, weights {weights[:12]}", weights)
 
 
 def write_segmentation(

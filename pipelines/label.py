@@ -17,12 +17,13 @@ from typing import NoReturn
 
 from transforms import DataError
 from transforms.atomic_files import atomic_write
+from transforms.find_radiographs import MODALITIES as RADIOGRAPHS
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"  # MONAI Label asks nobody to log in
 EXTENSIONS = ("*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.dcm")
-MODALITIES = {"transforms.CTReader": ("CT",), "transforms.RadiographReader": ("CR", "DX", "RG")}
+MODALITIES = {"transforms.CTReader": ("CT",), "transforms.RadiographReader": RADIOGRAPHS}
 SAMPLE_APP = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
 MAIN = '''"""MONAI Label's application monaibundle, with what radiographs and DICOM stores need beside it."""
 
@@ -70,8 +71,9 @@ def start_server(
         raise DataError(f"{studies}: no such folder. Give a folder of images, or the URL of a DICOMweb service.")
     folder = prepare_app(roots, Path(app).resolve())
     names = ",".join(root.name for root in roots)
-    scored = ",".join(root.name for root in roots if _reader(root) != "transforms.CTReader")
-    modalities = ",".join(dict.fromkeys(modality for root in roots for modality in MODALITIES[_reader(root)]))
+    readers = {root.name: _reader(root) for root in roots}
+    scored = ",".join(name for name, reader in readers.items() if reader != "transforms.CTReader")
+    modalities = ",".join(dict.fromkeys(modality for reader in readers.values() for modality in MODALITIES[reader]))
     settings = {
         "models": names,
         "modalities": modalities,

@@ -195,8 +195,7 @@ class RadiologyStore(DICOMWebDatastore):
         if bundle in self.bundles:
             metadata = self.bundles[bundle]
             digest = hashlib.sha256(self.weights[bundle].read_bytes()).hexdigest()
-            version = f"{metadata['version']}, weights {digest[:12]}"
-            return metadata["dicom_segments"], Algorithm(metadata["name"], version, digest)
+            return metadata["dicom_segments"], Algorithm.of_bundle(metadata, digest)
         person = Algorithm("MONAI Label", "0.8", "0" * 16, type="SEMIAUTOMATIC")
         names = [str(info.get("name", "")).lower() for info in label_info.get("label_info") or []]
         known = {s["label"].lower(): s for metadata in self.bundles.values() for s in metadata["dicom_segments"]}
@@ -290,10 +289,8 @@ def series_to_nifti(folder: Path, path: Path) -> None:
         DataError: as :func:`series_files`, or as the readers.
     """
     files = series_files(folder)
-    if len(files) == 1:
-        image = LoadImage(reader=RadiographReader("pixels"), image_only=True)(files[0])
-    else:
-        image = LoadImage(reader=CTReader(), image_only=True)(folder)
+    reader = RadiographReader("pixels") if len(files) == 1 else CTReader()
+    image = LoadImage(reader=reader, image_only=True)(files)
     array = np.atleast_3d(np.asarray(image, np.float32))
     nibabel.save(nibabel.Nifti1Image(array, np.asarray(image.affine, float)), path)
 

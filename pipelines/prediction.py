@@ -10,6 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,10 +126,9 @@ class Prediction:
         self.needs_dicom = self.format == "seg" or report
 
     def _dicom_writer(self, target: str, keys: str, postfix: str) -> dict[str, Any]:
-        from . import dicom_seg  # noqa: F401  the message where highdicom is missing is given here, at once
+        from .dicom_seg import Algorithm  # the message where highdicom is missing is given here, at once
 
-        version = f"{self.parser['_meta_#version']}, weights {self.weights['sha256'][:12]}"
-        algorithm = {"name": self.parser["_meta_#name"], "version": version, "weights": self.weights["sha256"]}
+        algorithm = asdict(Algorithm.of_bundle(self.parser["_meta_"], self.weights["sha256"]))
         layout = {"output_dir": "@output_dir", "input_dir": "@dataset_dir", "postfix": postfix, "suffix": ".dcm"}
         return {
             "_target_": target,

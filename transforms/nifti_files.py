@@ -65,8 +65,3 @@ def plane_of(image: nibabel.Nifti1Image, path: Path) -> tuple[int, int]:
     if len(shape) < 2 or any(length != 1 for length in shape[2:]):
         raise DataError(f"{path}: has the shape {shape}; a radiograph has two axes. Leave it out, or give one slice.")
     return shape[:2]
-
-
-def spacing_of(image: nibabel.Nifti1Image) -> tuple[float, float, float]:
-    """The distance between voxel centres in millimetres along the file's first three axes."""
-    return tuple(float(length) for length in np.linalg.norm(image.affine[:3, :3], axis=0))

@@ -15,13 +15,14 @@ import numpy as np
 import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
+from nibabel.affines import voxel_sizes
 from PIL.Image import Image
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from .dicom import decode, first_bytes, naming
 from .errors import DataError
-from .nifti_files import is_nifti, open_nifti, plane_of, spacing_of, voxels
+from .nifti_files import is_nifti, open_nifti, plane_of, voxels
 from .picture_files import grey_values, is_picture, open_picture
 
 try:
@@ -103,7 +104,7 @@ class RadiographReader(ImageReader):
         if is_nifti(path):
             image = open_nifti(path)
             plane_of(image, path)
-            return image, spacing_of(image)[:2]
+            return image, tuple(map(float, voxel_sizes(image.affine)[:2]))
         with naming(path):
             dataset = read_dicom(path)
         return dataset, self.check(path, dataset)
