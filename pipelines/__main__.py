@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from monai.bundle import run
@@ -16,6 +14,7 @@ from transforms import DataError, plain_error, prepare_console
 
 from .abdominal_trauma import build_abdominal_trauma_manifest, build_png_slices_manifest
 from .benchmark import benchmark
+from .bundle import Bundle
 from .cross_validation import cross_validate
 from .ct_phantoms import draw_ct_phantoms
 from .export import export
@@ -191,62 +190,45 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(bundle: str, overlays: Sequence[str], **overrides: Any) -> None:
-    _run(bundle, ["train", *overlays, "evaluate"], "evaluating", overrides)
+    found = Bundle.find(bundle)
+    _check_spacing(found, overrides)
+    files = found.files(["train", *overlays, "evaluate"])
+    run(run_id="evaluating", config_file=files, bundle_root=str(found.root), **overrides)
 
 
 def _predict(bundle: str, **settings: Any) -> int:
-    root = _find_bundle(bundle)
-    _check_settings(root, settings, settings["overlays"])
-    return predict(root, **settings)
+    found = Bundle.find(bundle)
+    _check_spacing(found, settings)
+    return predict(found, **settings)
 
 
-def _check_settings(root: Path, settings: dict[str, Any], overlays: Sequence[str]) -> None:
-    for path in (root / "configs" / f"{name}.json" for name in overlays):
-        if not path.is_file():
-            raise DataError(f"{path}: no such overlay. Give the name of a file of {path.parent}, without .json.")
-    reader = json.loads((root / "configs" / "inference.json").read_text())["reader"]
-    if "reader#unknown_spacing" in settings and "unknown_spacing" not in reader:
-        raise DataError(f"{root.name}: has no --unknown_spacing, which is for radiographs. Leave it out.")
+def _check_spacing(bundle: Bundle, settings: dict[str, Any]) -> None:
+    if "reader#unknown_spacing" in settings and bundle.is_volumetric:
+        raise DataError(f"{bundle.name}: has no --unknown_spacing, which is for radiographs. Leave it out.")
 
 
 def _benchmark(bundle: str, **overrides: Any) -> None:
-    benchmark(_find_bundle(bundle), **overrides)
+    benchmark(Bundle.find(bundle), **overrides)
 
 
 def _package(bundle: str, out: str) -> None:
-    package(_find_bundle(bundle), out)
+    package(Bundle.find(bundle), out)
 
 
 def _label(bundles: Sequence[str], **settings: Any) -> None:
-    start_server([_find_bundle(bundle) for bundle in bundles], **settings)
+    start_server([Bundle.find(bundle) for bundle in bundles], **settings)
 
 
 def _export(bundle: str, **settings: Any) -> None:
-    root = _find_bundle(bundle)
-    _check_settings(root, settings, settings["overlays"])
-    export(root, **settings)
+    export(Bundle.find(bundle), **settings)
 
 
 def _latency(bundle: str) -> None:
-    latency(_find_bundle(bundle))
+    latency(Bundle.find(bundle))
 
 
 def _cross_validate(bundle: str, **settings: Any) -> None:
-    cross_validate(_find_bundle(bundle), **settings)
-
-
-def _run(bundle: str, files: list[str], run_id: str, overrides: dict[str, Any]) -> None:
-    root = _find_bundle(bundle)
-    _check_settings(root, overrides, files)
-    paths = [root / "configs" / f"{name}.json" for name in files]
-    run(run_id=run_id, config_file=[str(path) for path in paths], bundle_root=str(root), **overrides)
-
-
-def _find_bundle(bundle: str) -> Path:
-    for root in (Path(bundle), Path("bundles") / bundle):
-        if (root / "configs" / "metadata.json").is_file():
-            return root
-    raise DataError(f"{bundle}: no such bundle, neither a bundle's folder nor a name below bundles/.")
+    cross_validate(Bundle.find(bundle), **settings)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 
+from .bundle import Bundle
 from .cached_slices import CachedSlices
 
 ROUNDS, STEPS = 5, 6
@@ -21,11 +20,9 @@ ROUNDS, STEPS = 5, 6
 class _Way:
     """One way of training, timed some steps at a time."""
 
-    def __init__(self, files: list[str], cached: bool, overrides: dict[str, Any]):
+    def __init__(self, bundle: Bundle, overlays: list[str], cached: bool, overrides: dict[str, Any]):
         self.cached = cached
-        parser = ConfigParser()
-        parser.read_config(files)
-        parser.update(overrides)
+        parser = bundle.read(["train", *overlays], **overrides)
         if not cached:
             data, transform = (parser.get_parsed_content(f"train#{key}") for key in ("dataset#data", "preprocessing"))
             dataset = Dataset(data, transform)
@@ -61,21 +58,23 @@ class _Way:
             self.waits.append(waited / seconds)
 
 
-def benchmark(bundle_root: Path, **overrides: Any) -> None:
+def benchmark(bundle: Bundle, **overrides: Any) -> None:
     """Time the training of a bundle and of its ``usual_way.json``, in turn, and print medians and ratios.
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: that has such an overlay.
         overrides: of the configuration, as ``dataset_dir`` and ``manifest``.
     """
-    configs = bundle_root / "configs"
-    ours, usual = [str(configs / "train.json")], [str(configs / "train.json"), str(configs / "usual_way.json")]
-    overrides = {"bundle_root": str(bundle_root), **overrides}
-    ways = {"usual way, cached": _Way(usual, True, overrides), "this bundle, cached": _Way(ours, True, overrides)}
+    ours: list[str] = []
+    usual = ["usual_way"]
+    ways = {
+        "usual way, cached": _Way(bundle, usual, True, overrides),
+        "this bundle, cached": _Way(bundle, ours, True, overrides),
+    }
     if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # nobody reads a volume for a slice
         ways = {
-            "usual way, not cached": _Way(usual, False, overrides),
-            "this bundle, not cached": _Way(ours, False, overrides),
+            "usual way, not cached": _Way(bundle, usual, False, overrides),
+            "this bundle, not cached": _Way(bundle, ours, False, overrides),
         } | ways
     for way in ways.values():
         way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached

@@ -18,6 +18,7 @@ import pandas as pd
 from transforms import DataError, check_writable
 from transforms.atomic_files import atomic_write
 
+from .bundle import Bundle
 from .manifest import SPLITS, read_manifest, split_patients, write_manifest
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ RESAMPLES = 10_000
 
 
 def cross_validate(
-    bundle_root: os.PathLike | str,
+    bundle: Bundle,
     manifest: os.PathLike | str,
     dataset_dir: os.PathLike | str,
     output_dir: os.PathLike | str,
@@ -49,7 +50,7 @@ def cross_validate(
     bootstrap over patients, 10,000 resamples).
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: what is trained and evaluated; one that marks a single class.
         manifest: whose images are used.
         dataset_dir: what its paths are relative to.
         output_dir: where all goes.
@@ -72,7 +73,8 @@ def cross_validate(
             table of images.
     """
     output_dir = Path(output_dir)
-    _check_report(Path(bundle_root))
+    if not bundle.gives_probabilities:
+        raise DataError(f"{bundle.root}: its evaluation has no table of images, so it cannot be cross-validated.")
     check_writable([output_dir])
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
@@ -88,8 +90,8 @@ def cross_validate(
             settings = {"manifest": fold, "dataset_dir": dataset_dir, "seed": seed, **overrides}
             settings |= {"ckpt_dir": Path(trained or output_dir) / folder.name / "models", "output_dir": folder}
             if trained is None:
-                _run(bundle_root, ["train", *overlays], "training", settings)
-            _run(bundle_root, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
+                _run(bundle, ["train", *overlays], "training", settings)
+            _run(bundle, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
         table = pd.read_csv(report)
         # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
@@ -129,12 +131,6 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
     return mean_with_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
-
-
-def _check_report(bundle_root: Path) -> None:
-    handlers = json.loads((bundle_root / "configs" / "evaluate.json").read_text())["validate#handlers"]
-    if not any(handler["_target_"] == "pipelines.EvaluationReport" for handler in handlers):
-        raise DataError(f"{bundle_root}: its evaluation has no table of images, so it cannot be cross-validated.")
 
 
 def _check_same_folds(fold: Path, trained: Path) -> None:
@@ -190,11 +186,10 @@ def _with_numbered_patients(entries: list[dict[str, Any]]) -> list[dict[str, Any
     return [entry | {"patient_id": numbers[entry["patient_id"]]} for entry in entries]
 
 
-def _run(bundle_root: os.PathLike | str, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:
+def _run(bundle: Bundle, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:
     """A process for each run, as by hand, so that none inherits another's state."""
-    files = [str(Path(bundle_root) / "configs" / f"{name}.json") for name in names]
-    arguments = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
-    for key, value in {"bundle_root": bundle_root, **settings}.items():
+    arguments = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(bundle.files(names))]
+    for key, value in {"bundle_root": bundle.root, **settings}.items():
         arguments += [f"--{key}", str(value)]
     if subprocess.run(arguments).returncode:
         raise DataError(f"{run_id} with {settings['manifest']} failed: see above. What other folds gave is kept.")

@@ -31,8 +31,9 @@ from pydicom.sr.codedict import codes
 from transforms import OutputLayout
 from transforms.atomic_files import atomic_path
 
+from .algorithm import Algorithm
 from .detection import Box, mask_to_boxes
-from .dicom_seg import SERIES_NUMBER, Algorithm, code, equipment, read_source
+from .dicom_seg import SERIES_NUMBER, code, equipment, read_source
 
 PLAIN_RADIOGRAPH = ("399208008", "SCT", "Plain X-ray of chest")
 DEVICE_ROOT = "2.25"  # UIDs made of a hash (PS3.5 B.2)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from skimage.color import rgb2lab
 
 from transforms import DataError, OutputLayout
 from transforms.atomic_files import atomic_path
+
+from .algorithm import Algorithm
 
 try:
     import highdicom
@@ -42,28 +43,6 @@ MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, be 
 )
 LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # hence nor what comes with the first
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """What made a mask.
-
-    Attributes:
-        name: at most 64 characters.
-        version: likewise.
-        weights: a hash of the file of its weights: two trainings are two devices.
-        type: of PS3.3 C.8.20.4: ``"AUTOMATIC"``, or ``"SEMIAUTOMATIC"`` where a person had a hand in it.
-    """
-
-    name: str
-    version: str
-    weights: str
-    type: str = "AUTOMATIC"
-
-    @classmethod
-    def of_bundle(cls, metadata: Mapping[str, Any], weights: str) -> Algorithm:
-        """A bundle with weights, by its metadata and the SHA-256 of their file."""
-        return cls(metadata["name"], f"{metadata['version']}, weights {weights[:12]}", weights)
 
 
 def write_segmentation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,8 @@ from torch.export import Dim, ExportedProgram
 from networks.sizes import check_size
 from transforms import DataError
 from transforms.atomic_files import atomic_path
+
+from .bundle import Bundle
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,7 @@ class Probabilities(nn.Module):
         return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
 
 
-def export(
-    bundle_root: os.PathLike | str, out: os.PathLike | str, overlays: Sequence[str] = (), **overrides: Any
-) -> None:
+def export(bundle: Bundle, out: os.PathLike | str, overlays: Sequence[str] = (), **overrides: Any) -> None:
     """Write the network of a bundle's ``inference.json``, with its weights and the probabilities of its logits.
 
     The input ``image`` is float32 of shape (batch, channels, x, y), the output ``probabilities`` float32 of shape
@@ -71,7 +70,7 @@ def export(
     network gives in torch, in float32, to ``TOLERANCE``.
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: whose network it is.
         out: the file to write, ``.onnx`` or ``.pt2``.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as ``weights`` and ``image_size``.
@@ -87,10 +86,10 @@ def export(
         raise DataError(f"{out}: give --out a name that ends in {' or '.join(FORMATS)}.")
     if out.suffix == ".onnx":
         require_onnx()
-    parser = read_bundle(bundle_root, overlays, output_dir=str(out.absolute().parent), **overrides)
+    parser = read_bundle(bundle, overlays, output_dir=str(out.absolute().parent), **overrides)
     parser.get_parsed_content("initialize")  # loads the weights, and checks that the output can be written
     module = with_probabilities(parser)
-    about = _about(Path(bundle_root), parser, module) | {"overlays": " ".join(overlays)}
+    about = _about(bundle, parser, module) | {"overlays": " ".join(overlays)}
     with atomic_path(out) as scratch:
         write(trace(module), module.step, about, scratch)
         difference = check(read(scratch), module, out)
@@ -108,13 +107,9 @@ def require_onnx() -> None:
         raise DataError(f"ONNX needs {', '.join(missing)}: run pip install -e '.[export]'.")
 
 
-def read_bundle(bundle_root: os.PathLike | str, overlays: Sequence[str] = (), **overrides: Any) -> ConfigParser:
+def read_bundle(bundle: Bundle, overlays: Sequence[str] = (), **overrides: Any) -> ConfigParser:
     """A bundle's inference, with its network on the CPU and in float32, nothing between it and the image."""
-    configs = Path(bundle_root) / "configs"
-    parser = ConfigParser()
-    parser.read_config([configs / f"{name}.json" for name in ("inference", *overlays)])
-    parser.read_meta(configs / "metadata.json")
-    parser.update(pairs={"bundle_root": str(bundle_root), **overrides})
+    parser = bundle.read(["inference", *overlays], **overrides)
     parser["network_def"] = parser["network_def#network"]  # without networks.prepare, whose autocast is the device's
     return parser
 
@@ -248,7 +243,7 @@ def check(run: Callable[[torch.Tensor], torch.Tensor], module: Probabilities, pa
     return largest
 
 
-def _about(root: Path, parser: ConfigParser, module: Probabilities) -> dict[str, str]:
+def _about(bundle: Bundle, parser: ConfigParser, module: Probabilities) -> dict[str, str]:
     """What a file says of itself: plain strings."""
     meta, size = parser["_meta_"], parser["image_size"]
     weights = Path(parser.get_parsed_content("weights"))
@@ -263,12 +258,12 @@ def _about(root: Path, parser: ConfigParser, module: Probabilities) -> dict[str,
     about = {key: meta[key] for key in ABOUT}
     about |= {key: json.dumps(parser[key]) for key in SETTINGS if key in parser}
     return about | {
-        "bundle": root.resolve().name,
+        "bundle": bundle.name,
         "input": f"{IMAGE}: float32 (batch, {module.channels}, x, y): {axes}; {sizes}; {meta['image_classes']}",
         "output": f"{PROBABILITIES}: float32 (batch, {channels}, x, y), 0 to 1, by {how}; channels: {named}",
         "preprocessing": json.dumps(parser["preprocessing#transforms"]),
         "weights": beside.read_text() if beside.is_file() else "",
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "data_license": (root / "docs" / "data_license.txt").read_text(),
+        "weights_sha256": bundle.algorithm(weights).weights,
+        "data_license": (bundle.root / "docs" / "data_license.txt").read_text(),
         "exported_with": f"torch {torch.__version__}",
     }

@@ -19,11 +19,12 @@ from transforms import DataError
 from transforms.atomic_files import atomic_write
 from transforms.find_radiographs import MODALITIES as RADIOGRAPHS
 
+from .bundle import Bundle
+
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"  # MONAI Label asks nobody to log in
 EXTENSIONS = ("*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.dcm")
-MODALITIES = {"transforms.CTReader": ("CT",), "transforms.RadiographReader": RADIOGRAPHS}
 SAMPLE_APP = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
 MAIN = '''"""MONAI Label's application monaibundle, with what radiographs and DICOM stores need beside it."""
 
@@ -38,16 +39,14 @@ class App(RadiologyApp, monaibundle.MyApp, MONAILabelApp):
 '''
 
 
-def start_server(
-    bundles: Sequence[os.PathLike | str], studies: str, app: os.PathLike | str, port: int = 8000
-) -> NoReturn:
+def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str, port: int = 8000) -> NoReturn:
     """Prepare MONAI Label's application, and become its server, for this machine alone, until it is stopped.
 
     The folders of the bundles are linked into the application, not copied: what is trained there is in the bundle
     afterwards, as a training by command would leave it.
 
     Args:
-        bundles: their folders; each needs its ``models/model.pt``.
+        bundles: each needs its ``models/model.pt``.
         studies: a folder of images, or the URL of a DICOMweb service.
         app: the folder of the application; made, or brought up to date.
         port: of the server.
@@ -55,25 +54,25 @@ def start_server(
     Raises:
         DataError: if MONAI Label is not installed, a bundle has no weights, or the folder of images is missing.
     """
-    roots = [Path(bundle).resolve() for bundle in bundles]
     if find_spec("monailabel") is None:
         raise DataError(
             "MONAI Label is not installed here. It needs an environment of its own, since it pins old versions: "
             "python -m venv label && label/bin/pip install -e '.[label]', then label/bin/python -m pipelines label ..."
         )
-    if len({root.name for root in roots}) < len(roots):
-        raise DataError(f"two of the bundles {', '.join(map(str, roots))} have one name, by which they are served.")
-    for root in roots:
-        if not (root / "models" / "model.pt").is_file():
-            raise DataError(f"{root}: has no models/model.pt, which MONAI Label needs. Train the bundle first.")
+    if len({bundle.name for bundle in bundles}) < len(bundles):
+        roots = ", ".join(str(bundle.root) for bundle in bundles)
+        raise DataError(f"two of the bundles {roots} have one name, by which they are served.")
+    for bundle in bundles:
+        if not bundle.weights.is_file():
+            raise DataError(f"{bundle.weights}: no such file, and MONAI Label needs it. Train the bundle first.")
     remote = studies.startswith(("http://", "https://"))
     if not remote and not Path(studies).is_dir():
         raise DataError(f"{studies}: no such folder. Give a folder of images, or the URL of a DICOMweb service.")
-    folder = prepare_app(roots, Path(app).resolve())
-    names = ",".join(root.name for root in roots)
-    readers = {root.name: _reader(root) for root in roots}
-    scored = ",".join(name for name, reader in readers.items() if reader != "transforms.CTReader")
-    modalities = ",".join(dict.fromkeys(modality for reader in readers.values() for modality in MODALITIES[reader]))
+    folder = prepare_app([bundle.root.resolve() for bundle in bundles], Path(app).resolve())
+    names = ",".join(bundle.name for bundle in bundles)
+    scored = ",".join(bundle.name for bundle in bundles if bundle.gives_probabilities)
+    served = [(bundle.modality,) if bundle.is_volumetric else RADIOGRAPHS for bundle in bundles]
+    modalities = ",".join(dict.fromkeys(modality for group in served for modality in group))
     settings = {
         "models": names,
         "modalities": modalities,
@@ -111,7 +110,3 @@ def prepare_app(roots: Sequence[Path], folder: Path) -> Path:
             raise DataError(f"{link}: is in the way of a link to {root}. Remove it, or give another --app.")
         link.symlink_to(root, target_is_directory=True)
     return folder
-
-
-def _reader(root: Path) -> str:
-    return json.loads((root / "configs" / "inference.json").read_text())["reader"]["_target_"]

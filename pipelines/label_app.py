@@ -5,8 +5,6 @@ Runs inside the server, in an environment with monailabel (and so pydicom 2); no
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import tempfile
@@ -40,7 +38,9 @@ from pydicom.dataset import Dataset
 
 from transforms import CTReader, DataError, RadiographReader, match_grid
 
-from .dicom_seg import Algorithm, write_segmentation
+from .algorithm import Algorithm
+from .bundle import Bundle
+from .dicom_seg import write_segmentation
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class RadiologyApp:
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
-        bundles = [Path(self.model_dir) / name for name in self.conf["models"].split(",")]
+        bundles = [Bundle(Path(self.model_dir) / name) for name in self.conf["models"].split(",")]
         modalities = self.conf["modalities"].split(",")
         return RadiologyStore(client, modalities, bundles, settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip() or None)
 
@@ -113,7 +113,7 @@ class RadiologyStore(DICOMWebDatastore):
     Args:
         client: of the service.
         modalities: of the series that are images.
-        bundles: whose segments labels may be, see ``dicom_segments`` in their ``metadata.json``.
+        bundles: whose segments labels may be.
         cache_path: where images and labels are kept; a folder below the home by default, not that of MONAI Label,
             whose images were made otherwise.
 
@@ -121,10 +121,9 @@ class RadiologyStore(DICOMWebDatastore):
         trained: the name of the bundle that labels are read for; the first where none is set.
     """
 
-    def __init__(self, client: Any, modalities: Sequence[str], bundles: Sequence[Path], cache_path: str | None):
+    def __init__(self, client: Any, modalities: Sequence[str], bundles: Sequence[Bundle], cache_path: str | None):
         self.modalities = modalities
-        self.bundles = {root.name: json.loads((root / "configs" / "metadata.json").read_text()) for root in bundles}
-        self.weights = {root.name: root / "models" / "model.pt" for root in bundles}
+        self.bundles = {bundle.root.name: bundle for bundle in bundles}  # the links' names, which clients know
         self.trained = next(iter(self.bundles))
         super().__init__(client=client, search_filter={}, cache_path=cache_path or str(CACHE))
 
@@ -153,7 +152,7 @@ class RadiologyStore(DICOMWebDatastore):
         for image_id, segmentation in self._newest_segmentations().items():
             image = nibabel.load(self.get_image_uri(image_id))
             labels = read_labels(
-                segmentation, series_files(self._downloaded(image_id)), self.bundles[self.trained]["dicom_segments"]
+                segmentation, series_files(self._downloaded(image_id)), self.bundles[self.trained].segments
             )
             path = Path(self._datastore.label_path(DefaultLabelTag.FINAL)).resolve() / f"{image_id}.nii.gz"
             with tempfile.TemporaryDirectory() as scratch:
@@ -191,16 +190,14 @@ class RadiologyStore(DICOMWebDatastore):
 
     def _described(self, label_info: dict[str, Any]) -> tuple[list[dict[str, Any]], Algorithm]:
         """The segments of a label, by their values, and what made it: a model, or a person who drew or corrected."""
-        bundle = label_info.get("model")
-        if bundle in self.bundles:
-            metadata = self.bundles[bundle]
-            digest = hashlib.sha256(self.weights[bundle].read_bytes()).hexdigest()
-            return metadata["dicom_segments"], Algorithm.of_bundle(metadata, digest)
+        bundle = self.bundles.get(label_info.get("model"))
+        if bundle is not None:
+            return bundle.segments, bundle.algorithm(bundle.weights)
         person = Algorithm("MONAI Label", "0.8", "0" * 16, type="SEMIAUTOMATIC")
         names = [str(info.get("name", "")).lower() for info in label_info.get("label_info") or []]
-        known = {s["label"].lower(): s for metadata in self.bundles.values() for s in metadata["dicom_segments"]}
+        known = {s["label"].lower(): s for bundle in self.bundles.values() for s in bundle.segments}
         if not names and len(self.bundles) == 1:
-            return next(iter(self.bundles.values()))["dicom_segments"], person
+            return next(iter(self.bundles.values())).segments, person
         if not names or set(names) - set(known):
             raise DataError(
                 f"the label's segments are {', '.join(names) or 'not named'}. Give label_info with a name for each "
@@ -221,7 +218,7 @@ class RadiologyStore(DICOMWebDatastore):
             header = pydicom.dcmread(file, stop_before_pixels=True)
             referenced = header.get("ReferencedSeriesSequence")
             image = str(referenced[0].SeriesInstanceUID) if referenced else None
-            why_not = no_label(header, self.bundles[self.trained]["dicom_segments"])
+            why_not = no_label(header, self.bundles[self.trained].segments)
             if image in images and why_not:
                 logger.info("segmentation %s is no label for %s: %s", series.SeriesInstanceUID, self.trained, why_not)
             elif image in images:

@@ -15,6 +15,7 @@ import torch
 
 from networks import load_weights, prepare
 
+from .bundle import Bundle
 from .export import Probabilities, check, read, read_bundle, require_onnx, trace, with_probabilities, write
 
 logger = logging.getLogger(__name__)
@@ -22,14 +23,14 @@ logger = logging.getLogger(__name__)
 ROUNDS, WARM_UP = 30, 3
 
 
-def latency(bundle_root: os.PathLike | str) -> None:
+def latency(bundle: Bundle) -> None:
     """Time the network of a bundle on the CPU on single images of the bundle's size, in turn, and print medians.
 
     All ways go from the image to probabilities on as many threads as torch uses. Weights make no difference to the
     time: random ones are taken where the bundle has none.
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: whose network it is.
 
     Raises:
         DataError: if a package for ONNX is missing.
@@ -38,7 +39,7 @@ def latency(bundle_root: os.PathLike | str) -> None:
     require_onnx()
     import onnxruntime
 
-    parser = read_bundle(bundle_root)
+    parser = read_bundle(bundle)
     weights = Path(parser.get_parsed_content("weights"))
     network = parser.get_parsed_content("network_def")
     if weights.is_file():
@@ -78,7 +79,7 @@ def latency(bundle_root: os.PathLike | str) -> None:
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(
-        f"{Path(bundle_root).resolve().name}: an image of {size} x {size}, medians of {ROUNDS} rounds; "
+        f"{bundle.name}: an image of {size} x {size}, medians of {ROUNDS} rounds; "
         f"weights: {weights if weights.is_file() else 'random'}\n"
         f"threads: {torch.get_num_threads()} for all, of {os.cpu_count()} cores, {platform.machine()}; "
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"

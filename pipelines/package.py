@@ -16,6 +16,7 @@ from pathlib import Path
 from transforms import DataError
 from transforms.atomic_files import atomic_path
 
+from .bundle import Bundle
 from .verify_package import CHECKSUMS, PACKAGES, PLAIN_FILE, SOURCES, UNIX, check_content, check_name
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ among other things, need the project radbundles itself.
 """
 
 
-def package(bundle_root: os.PathLike | str, out: os.PathLike | str) -> Path:
+def package(bundle: Bundle, out: os.PathLike | str) -> Path:
     """Pack a bundle into a zip file, the same bytes each time; unpacked, its folder has the bundle's name.
 
     In it are the bundle's ``configs/``, ``docs/``, ``LICENSE`` and best model; of this project, the Python that
@@ -56,7 +57,7 @@ def package(bundle_root: os.PathLike | str, out: os.PathLike | str) -> Path:
     the documents are changed to fit a folder of its own.
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: what is packed.
         out: the file to write.
 
     Returns:
@@ -66,7 +67,7 @@ def package(bundle_root: os.PathLike | str, out: os.PathLike | str) -> Path:
         DataError: if the bundle lacks a file, or a package that its Python imports in ``required_packages_version``, or
             if :func:`~pipelines.verify_package.verify` would refuse the result.
     """
-    root, out = Path(bundle_root).resolve(), Path(out)
+    root, out = bundle.root.resolve(), Path(out)
     python, imported = _import_closure()
     files = _of_bundle(root) | python
     for path in (SOURCES / "data_manifests").glob("*.*"):

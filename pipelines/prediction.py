@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from monai.bundle import ConfigParser
 from monai.networks.utils import eval_mode
 from monai.transforms import Compose, SaveImaged
 
@@ -23,6 +22,7 @@ from networks import WeightsError
 from transforms import DataError, OutputLayout, check_writable, image_name, plain_error
 from transforms.atomic_files import atomic_write
 
+from .bundle import Bundle
 from .detection import mask_to_boxes, write_submission
 from .image_index import Case, Index, index_images
 from .prediction_records import Records
@@ -42,7 +42,7 @@ class Prediction:
     format is wanted, the writer at the end of its postprocessing is exchanged.
 
     Args:
-        bundle_root: the bundle's folder.
+        bundle: what predicts.
         dataset_dir: the tree of images.
         output_dir: where outputs go, in the tree's structure: masks, overlays, ``predictions.jsonl``, to which each
             case adds a line, and ``summary.json``.
@@ -60,7 +60,7 @@ class Prediction:
 
     def __init__(
         self,
-        bundle_root: os.PathLike | str,
+        bundle: Bundle,
         dataset_dir: os.PathLike | str,
         output_dir: os.PathLike | str,
         format: Format | None = None,
@@ -70,27 +70,25 @@ class Prediction:
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
-        self.root, self.input, self.output = Path(bundle_root), Path(dataset_dir), Path(output_dir)
+        self.bundle, self.input, self.output = bundle, Path(dataset_dir), Path(output_dir)
         self.submission = submission
-        configs = self.root / "configs"
-        self.parser = ConfigParser()
-        self.parser.read_config([configs / f"{name}.json" for name in ("inference", *overlays)])
-        self.parser.read_meta(configs / "metadata.json")
-        places = {"bundle_root": str(self.root), "dataset_dir": str(self.input), "output_dir": str(self.output)}
-        self.parser.update(pairs=places | overrides)
-        self.finds_boxes = (configs / "submission.json").is_file()
-        if submission and not self.finds_boxes:
-            raise DataError(f"{self.root.name}: has no submission: leave out --submission, which is for boxes.")
-        if report and not self.finds_boxes:
-            raise DataError(f"{self.root.name}: finds no boxes to report: leave out --report.")
+        places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
+        self.parser = bundle.read(["inference", *overlays], **places, **overrides)
+        if submission and not bundle.finds_boxes:
+            raise DataError(f"{bundle.name}: has no submission: leave out --submission, which is for boxes.")
+        if report and not bundle.finds_boxes:
+            raise DataError(f"{bundle.name}: finds no boxes to report: leave out --report.")
         weights = Path(self.parser.get_parsed_content("weights"))
         if not weights.is_file():
             raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
-        self.weights = {"file": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        self.algorithm = bundle.algorithm(weights)
+        self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
         self._choose_outputs(format, fractional, report)
         self.parser.parse(reset=True)  # asking for the weights' path has parsed what was there before
-        # a tree may be moved, and a bundle be given by name or by folder
-        config = {key: value for key, value in self.parser.config.items() if key not in (*places, "weights")}
+        # a tree may be moved, and a bundle given by name or by folder
+        config = {
+            key: value for key, value in self.parser.config.items() if key not in (*places, "bundle_root", "weights")
+        }
         told = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(told.encode()).hexdigest()
 
@@ -104,15 +102,15 @@ class Prediction:
             raise DataError("--fractional is for DICOM Segmentations: add --format seg.")
         if self.format == "png" and own != "png":
             raise DataError(
-                f"{self.root.name}: its masks are volumes, which PNG cannot hold. Give --format nifti or seg."
+                f"{self.bundle.name}: its masks are volumes, which PNG cannot hold. Give --format nifti or seg."
             )
         if self.format == "seg":
             keys = "pred"
             if fractional:
                 keys = next((t["names"] for t in writers if t["_target_"] == "CopyItemsd"), None)
                 if keys is None:
-                    raise DataError(f"{self.root.name}: gives labels, not probabilities: leave out --fractional.")
-            segments = self.parser["_meta_#dicom_segments"]
+                    raise DataError(f"{self.bundle.name}: gives labels, not probabilities: leave out --fractional.")
+            segments = self.bundle.segments
             writers[place] = self._dicom_writer("pipelines.dicom_seg.SaveSegmentationd", keys, "seg")
             writers[place] |= {"segments": segments, "fractional": fractional}
         elif self.format != own:
@@ -121,20 +119,19 @@ class Prediction:
             writer.pop("scale", None)  # of the grey values of a picture
         if report:
             item = self._dicom_writer("pipelines.dicom_report.SaveReportd", "probability", "report")
-            item |= {"threshold": "@threshold", "finding": self.parser["_meta_#dicom_segments"][0]}
+            item |= {"threshold": "@threshold", "finding": self.bundle.segments[0]}
             writers.append(item)
         self.needs_dicom = self.format == "seg" or report
 
     def _dicom_writer(self, target: str, keys: str, postfix: str) -> dict[str, Any]:
-        from .dicom_seg import Algorithm  # the message where highdicom is missing is given here, at once
+        from . import dicom_seg  # noqa: F401  the message where highdicom is missing is given here, at once
 
-        algorithm = asdict(Algorithm.of_bundle(self.parser["_meta_"], self.weights["sha256"]))
         layout = {"output_dir": "@output_dir", "input_dir": "@dataset_dir", "postfix": postfix, "suffix": ".dcm"}
         return {
             "_target_": target,
             "keys": keys,
             "layout": {"_target_": "transforms.OutputLayout", **layout},
-            "algorithm": {"_target_": "pipelines.dicom_seg.Algorithm", **algorithm},
+            "algorithm": {"_target_": "pipelines.algorithm.Algorithm", **asdict(self.algorithm)},
         }
 
     def run(self) -> int:
@@ -191,8 +188,8 @@ class Prediction:
             self._write_submission(done)
         code = INTERRUPTED if interrupted else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
         summary = {
-            "bundle": self.root.resolve().name,
-            "version": self.parser["_meta_#version"],
+            "bundle": self.bundle.name,
+            "version": self.bundle.metadata["version"],
             "weights": self.weights,
             "format": self.format,
             "exit_code": code,
@@ -218,7 +215,7 @@ class Prediction:
                 data |= {"image": image, "pred": self.inferer(image[None], self.network)[0]}
             data = self.postprocess(data)
             outputs = [Path(layout.filename(subject=case.path)) for layout in self.layouts]
-            if self.finds_boxes:
+            if self.bundle.finds_boxes:
                 probability, threshold = data["probability"][0], self.parser.get_parsed_content("threshold")
                 record["boxes"] = mask_to_boxes(np.asarray(probability.cpu()), threshold)
         except Exception as error:
@@ -250,10 +247,10 @@ class Prediction:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
 
 
-def predict(bundle_root: os.PathLike | str, **settings: Any) -> int:
+def predict(bundle: Bundle, **settings: Any) -> int:
     """Run a bundle on a tree of images: see :class:`Prediction` and :meth:`Prediction.run`."""
-    logging.config.fileConfig(Path(bundle_root) / "configs" / "logging.conf", disable_existing_loggers=False)
-    return Prediction(bundle_root, **settings).run()
+    logging.config.fileConfig(bundle.logging, disable_existing_loggers=False)
+    return Prediction(bundle, **settings).run()
 
 
 def _by_reason(index: Index) -> dict[str, list[Path]]:

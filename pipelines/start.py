@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from transforms import DataError, check_writable, prepare_console
+from transforms import check_writable, prepare_console
 
+from .bundle import Bundle
 from .distributed import join_processes
 
 
@@ -23,11 +23,7 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], 
         DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to; or as ``join_processes``.
     """
     prepare_console()
-    if not (Path(bundle_root) / "configs" / "metadata.json").is_file():
-        raise DataError(
-            f"{Path(bundle_root).absolute()}: is no bundle. Run the command in the folder that holds bundles/, or give "
-            "the bundle's folder with --bundle_root."
-        )
+    Bundle(bundle_root)
     check_writable(folders)
     if join:
         join_processes()

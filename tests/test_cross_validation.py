@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from pipelines import draw_phantoms
+from pipelines.bundle import Bundle
 from pipelines.cross_validation import cross_validate, mean_with_interval
 from transforms import DataError
 
@@ -27,7 +28,7 @@ def phantoms(tmp_path_factory):
 
 def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    arguments = ("bundles/opacity", f"{phantoms}/manifest.json", phantoms)
+    arguments = (Bundle("bundles/opacity"), f"{phantoms}/manifest.json", phantoms)
     settings = {"folds": 2, "seed": 3, "cache_dir": tmp_path / "cache", **SMALL}
     result = cross_validate(*arguments, tmp_path / "a", **settings)
     assert result["images"] == result["positives"] == 12
@@ -51,7 +52,9 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
     for entry in (entry for split in ("training", "validation", "test") for entry in salted_anew[split]):
         entry["patient_id"] = hashlib.sha256(entry["patient_id"].encode()).hexdigest()
     (tmp_path / "salted_anew.json").write_text(json.dumps(salted_anew))
-    again = cross_validate("bundles/opacity", tmp_path / "salted_anew.json", phantoms, tmp_path / "a", **settings)
+    again = cross_validate(
+        Bundle("bundles/opacity"), tmp_path / "salted_anew.json", phantoms, tmp_path / "a", **settings
+    )
     assert again == result and model.stat().st_mtime_ns == written
     other = cross_validate(
         *arguments, tmp_path / "b", trained=tmp_path / "a", against=tmp_path / "a", threshold=0.9, **settings
@@ -84,9 +87,9 @@ def test_interval_knows_that_images_of_one_patient_go_together():
 
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):
     with pytest.raises(DataError, match="abdomen: its evaluation has no table of images"):
-        cross_validate(ROOT / "bundles" / "abdomen", "m.json", tmp_path, tmp_path)
+        cross_validate(Bundle(ROOT / "bundles" / "abdomen"), "m.json", tmp_path, tmp_path)
 
 
 def test_too_few_patients(phantoms, tmp_path):
     with pytest.raises(DataError, match="6 folds need at least 2 and three patients each; the manifest has 12"):
-        cross_validate(ROOT / "bundles" / "opacity", f"{phantoms}/manifest.json", phantoms, tmp_path, folds=6)
+        cross_validate(Bundle(ROOT / "bundles" / "opacity"), f"{phantoms}/manifest.json", phantoms, tmp_path, folds=6)

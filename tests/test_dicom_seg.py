@@ -17,8 +17,9 @@ from monai.data import PydicomReader
 from monai.transforms import LoadImage
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, generate_uid
 
+from pipelines.algorithm import Algorithm
 from pipelines.dicom_report import write_report
-from pipelines.dicom_seg import Algorithm, write_segmentation
+from pipelines.dicom_seg import write_segmentation
 from transforms import CTReader, DataError
 
 from .conftest import ROOT

@@ -27,8 +27,9 @@ from PIL import Image
 from pydicom.uid import CTImageStorage, generate_uid
 
 from pipelines import draw_phantoms
+from pipelines.algorithm import Algorithm
 from pipelines.ct_phantoms import draw_ct_phantoms
-from pipelines.dicom_seg import Algorithm, write_segmentation
+from pipelines.dicom_seg import write_segmentation
 from transforms import CTReader
 
 from .conftest import ROOT

@@ -17,6 +17,7 @@ from PIL import Image
 from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
+from pipelines.bundle import Bundle
 from pipelines.image_index import index_images
 from pipelines.prediction import predict
 from transforms import CTReader, DataError, RadiographReader
@@ -73,7 +74,7 @@ def tree(tmp_path, cohort, ct_cohort):
 
 
 def run(bundle, tree, out, settings, **more):
-    return predict(ROOT / "bundles" / bundle, dataset_dir=tree, output_dir=out, **settings[bundle], **more)
+    return predict(Bundle(ROOT / "bundles" / bundle), dataset_dir=tree, output_dir=out, **settings[bundle], **more)
 
 
 def summary(out):

@@ -1,0 +1,138 @@
+"""A bundle on disk: where its files are, what it is, and its configuration. Nothing else knows how its folder is laid
+out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from transforms import DataError
+
+from .algorithm import Algorithm
+
+CT = "CT"  # the modality of volumes; all others are radiographs
+
+
+class Bundle:
+    """A bundle's folder.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        DataError: if it is no bundle.
+    """
+
+    def __init__(self, root: os.PathLike | str):
+        self.root = Path(root)
+        if not self._path("metadata").is_file():
+            raise DataError(
+                f"{self.root.absolute()}: is no bundle. Run the command in the folder that holds bundles/, or give the "
+                "bundle's folder with --bundle_root."
+            )
+
+    @classmethod
+    def find(cls, bundle: os.PathLike | str) -> Bundle:
+        """A bundle by its folder, or by its name below ``bundles/`` in the working folder.
+
+        Raises:
+            DataError: if there is none.
+        """
+        for root in (Path(bundle), Path("bundles") / bundle):
+            if (root / "configs" / "metadata.json").is_file():
+                return cls(root)
+        raise DataError(f"{bundle}: no such bundle, neither a bundle's folder nor a name below bundles/.")
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        return json.loads(self._path("metadata").read_text())
+
+    @property
+    def modality(self) -> str:
+        """``"CT"``, whose images are volumes, or that of radiographs."""
+        return self.metadata["network_data_format"]["inputs"]["image"]["modality"]
+
+    @property
+    def is_volumetric(self) -> bool:
+        """Whether its images and masks have three axes."""
+        return self.modality == CT
+
+    @property
+    def classes(self) -> list[str]:
+        """What the network tells apart, the background first."""
+        return list(self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values())
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether it keeps the probability of its one class, or gives labels of several."""
+        return len(self.classes) == 2
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether it is made for boxes around findings, beside masks."""
+        return "boxes" in self.metadata["outputs"]
+
+    @property
+    def segments(self) -> list[dict[str, Any]]:
+        """Of each label from 1 on, how DICOM names it."""
+        return self.metadata["dicom_segments"]
+
+    @property
+    def weights(self) -> Path:
+        """The file of its best model, which need not be there."""
+        return self.root / "models" / "model.pt"
+
+    @property
+    def logging(self) -> Path:
+        """Its logging configuration."""
+        return self.root / "configs" / "logging.conf"
+
+    def algorithm(self, weights: os.PathLike | str) -> Algorithm:
+        """The bundle with a file of weights, as DICOM objects name it."""
+        digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        version = f"{self.metadata['version']}, weights {digest[:12]}"
+        return Algorithm(self.metadata["name"], version, digest)
+
+    def files(self, names: Sequence[str]) -> list[str]:
+        """The paths of configurations and overlays, as MONAI's bundle commands take them.
+
+        Raises:
+            DataError: if one is missing.
+        """
+        for name in names:
+            if not self._path(name).is_file():
+                raise DataError(
+                    f"{self._path(name)}: no such overlay. Give the name of a file of {self._path(name).parent}, "
+                    "without .json."
+                )
+        return [str(self._path(name)) for name in names]
+
+    def read(self, names: Sequence[str], **overrides: Any) -> ConfigParser:
+        """A configuration with its overlays and the metadata, to be asked for what it describes.
+
+        Args:
+            names: of the configuration and its overlays, without ``.json``; the last one wins.
+            overrides: values that win over all of them, as ``image_size`` or ``network_def#network#channels``.
+
+        Raises:
+            DataError: if a file is missing.
+        """
+        parser = ConfigParser()
+        parser.read_config(self.files(names))
+        parser.read_meta(self._path("metadata"))
+        parser.update(pairs={"bundle_root": str(self.root), **overrides})
+        return parser
+
+    def _path(self, name: str) -> Path:
+        return self.root / "configs" / f"{name}.json"
