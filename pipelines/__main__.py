@@ -18,12 +18,13 @@ from .bundle import Bundle
 from .cross_validation import cross_validate
 from .ct_phantoms import draw_ct_phantoms
 from .export import export
+from .formats import FORMATS
 from .label import start_server
 from .latency import latency
 from .masks import build_masks_manifest
 from .package import package
 from .phantoms import draw_phantoms
-from .prediction import NOTHING_DONE, SUFFIXES, predict
+from .prediction import NOTHING_DONE, predict
 from .rsna import build_rsna_manifest
 from .verify_package import verify
 
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     predicting = verbs.add_parser("predict", parents=[bundle, running], help=text, epilog=codes)
     predicting.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
     predicting.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    predicting.add_argument("--format", choices=tuple(SUFFIXES), help="of the masks; seg is DICOM Segmentation")
+    predicting.add_argument("--format", choices=tuple(FORMATS), help="of the masks; seg is DICOM Segmentation")
     predicting.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     predicting.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "also write the challenge's submission (names the files)"

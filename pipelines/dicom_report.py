@@ -25,10 +25,9 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from pydicom.sr.codedict import codes
 
-from transforms import OutputLayout
+from transforms import OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
@@ -122,7 +121,7 @@ def write_report(
         report.save_as(scratch)
 
 
-class SaveReportd(MapTransform):
+class SaveReportd(SaveFiled):
     """Writes the boxes around what is predicted on each radiograph, see :func:`write_report`.
 
     Args:
@@ -141,15 +140,11 @@ class SaveReportd(MapTransform):
         finding: dict[str, Any],
         algorithm: Algorithm,
     ):
-        super().__init__(keys)
-        self.layout = layout
+        super().__init__(keys, layout)
         self.threshold = threshold
         self.finding = finding
         self.algorithm = algorithm
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            source = data[key].meta["filename_or_obj"]
-            found = mask_to_boxes(np.asarray(data[key][0].cpu()), self.threshold)
-            write_report(found, source, self.finding, Path(self.layout.filename(subject=source)), self.algorithm)
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        found = mask_to_boxes(np.asarray(data[key][0].cpu()), self.threshold)
+        write_report(found, data[key].meta["filename_or_obj"], self.finding, path, self.algorithm)

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import pydicom
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from skimage.color import rgb2lab
 
-from transforms import DataError, OutputLayout
+from transforms import DataError, OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
@@ -188,7 +187,7 @@ def _describe(number: int, segment: dict[str, Any], algorithm: Algorithm) -> hig
     return description
 
 
-class SaveSegmentationd(MapTransform):
+class SaveSegmentationd(SaveFiled):
     """Writes each mask as a DICOM Segmentation, see :func:`write_segmentation`.
 
     Args:
@@ -209,16 +208,12 @@ class SaveSegmentationd(MapTransform):
         fractional: bool = False,
         sources_key: str = "sources",
     ):
-        super().__init__(keys)
-        self.layout = layout
+        super().__init__(keys, layout)
         self.segments = segments
         self.algorithm = algorithm
         self.fractional = fractional
         self.sources_key = sources_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            path = Path(self.layout.filename(subject=data[key].meta["filename_or_obj"]))
-            mask = np.asarray(data[key][0].cpu())
-            write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, self.fractional)
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        mask = np.asarray(data[key][0].cpu())
+        write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, self.fractional)

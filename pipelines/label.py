@@ -15,9 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from transforms import DataError
+from transforms import RADIOGRAPHS, DataError
 from transforms.atomic_files import atomic_write
-from transforms.find_radiographs import MODALITIES as RADIOGRAPHS
 
 from .bundle import Bundle
 

@@ -8,29 +8,24 @@ import logging
 import logging.config
 import os
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from monai.networks.utils import eval_mode
-from monai.transforms import Compose, SaveImaged
 
 from networks import WeightsError
-from transforms import DataError, OutputLayout, check_writable, image_name, plain_error
+from transforms import Case, DataError, check_writable, image_name, index_images, plain_error
 from transforms.atomic_files import atomic_write
 
 from .bundle import Bundle
 from .detection import mask_to_boxes, write_submission
-from .image_index import Case, Index, index_images
+from .formats import FORMATS, REPORT, choose_format, writer_of
 from .prediction_records import Records
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["png", "nifti", "seg"]
-SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "seg": ".dcm"}
 SUMMARY = "summary.json"
 DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130  # exit codes; the last is the shell's for Ctrl-C
 
@@ -38,15 +33,15 @@ DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130  # exit codes; the l
 class Prediction:
     """A bundle made ready to predict.
 
-    Its preprocessing, network, inferer, postprocessing and overlays are those of its ``inference.json``; where another
-    format is wanted, the writer at the end of its postprocessing is exchanged.
+    Its preprocessing, network, inferer, postprocessing and outputs are those of its ``inference.json``; where another
+    format is wanted, its writer of masks is exchanged.
 
     Args:
         bundle: what predicts.
         dataset_dir: the tree of images.
         output_dir: where outputs go, in the tree's structure: masks, overlays, ``predictions.jsonl``, to which each
             case adds a line, and ``summary.json``.
-        format: of the masks: ``"png"``, ``"nifti"`` or ``"seg"``, DICOM Segmentation; the bundle's own if not given.
+        format: of the masks, see :data:`pipelines.formats.FORMATS`; the bundle's own if not given.
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, likewise.
@@ -63,7 +58,7 @@ class Prediction:
         bundle: Bundle,
         dataset_dir: os.PathLike | str,
         output_dir: os.PathLike | str,
-        format: Format | None = None,
+        format: str | None = None,
         fractional: bool = False,
         report: bool = False,
         submission: os.PathLike | str | None = None,
@@ -92,47 +87,16 @@ class Prediction:
         told = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(told.encode()).hexdigest()
 
-    def _choose_outputs(self, format: Format | None, fractional: bool, report: bool) -> None:
-        writers = self.parser["postprocessing#transforms"]
-        place = next(n for n, transform in enumerate(writers) if transform["_target_"] == "SaveImaged")
-        writer = writers[place]
-        own = next(name for name, suffix in SUFFIXES.items() if suffix == writer["output_ext"])
-        self.format: str = format or own
-        if fractional and self.format != "seg":
-            raise DataError("--fractional is for DICOM Segmentations: add --format seg.")
-        if self.format == "png" and own != "png":
-            raise DataError(
-                f"{self.bundle.name}: its masks are volumes, which PNG cannot hold. Give --format nifti or seg."
-            )
-        if self.format == "seg":
-            keys = "pred"
-            if fractional:
-                keys = next((t["names"] for t in writers if t["_target_"] == "CopyItemsd"), None)
-                if keys is None:
-                    raise DataError(f"{self.bundle.name}: gives labels, not probabilities: leave out --fractional.")
-            segments = self.bundle.segments
-            writers[place] = self._dicom_writer("pipelines.dicom_seg.SaveSegmentationd", keys, "seg")
-            writers[place] |= {"segments": segments, "fractional": fractional}
-        elif self.format != own:
-            writer |= {"writer": "NibabelWriter", "output_ext": SUFFIXES["nifti"]}
-            writer["folder_layout"]["suffix"] = SUFFIXES["nifti"]
-            writer.pop("scale", None)  # of the grey values of a picture
+    def _choose_outputs(self, format: str | None, fractional: bool, report: bool) -> None:
+        self.format = choose_format(self.bundle, format, fractional)
+        keys = "probability" if fractional else self.parser["masks"]["keys"]
+        more = {"fractional": True} if fractional else {}
+        chosen = FORMATS[self.format]
+        self.parser["masks"] = writer_of(chosen, self.bundle, self.algorithm, keys, **more)
         if report:
-            item = self._dicom_writer("pipelines.dicom_report.SaveReportd", "probability", "report")
-            item |= {"threshold": "@threshold", "finding": self.bundle.segments[0]}
-            writers.append(item)
-        self.needs_dicom = self.format == "seg" or report
-
-    def _dicom_writer(self, target: str, keys: str, postfix: str) -> dict[str, Any]:
-        from . import dicom_seg  # noqa: F401  the message where highdicom is missing is given here, at once
-
-        layout = {"output_dir": "@output_dir", "input_dir": "@dataset_dir", "postfix": postfix, "suffix": ".dcm"}
-        return {
-            "_target_": target,
-            "keys": keys,
-            "layout": {"_target_": "transforms.OutputLayout", **layout},
-            "algorithm": {"_target_": "pipelines.algorithm.Algorithm", **asdict(self.algorithm)},
-        }
+            settings = {"keys": "probability", "threshold": "@threshold"}
+            self.parser["outputs#transforms"].append(writer_of(REPORT, self.bundle, self.algorithm, **settings))
+        self.needs_dicom = chosen.needs_dicom or report
 
     def run(self) -> int:
         """Predict all cases.
@@ -150,15 +114,10 @@ class Prediction:
         index = index_images(self.input, parse("reader"), without=self.output)
         if self.needs_dicom:
             for case in [case for case in index.cases if not case.is_dicom]:
-                index.cases.remove(case)
-                index.left_out.append((case.path, "is no DICOM, to which a DICOM output must refer"))
-        left_out = _by_reason(index)
-        if left_out:
-            lines = [f"  {len(files)} files, the first {files[0]}: {reason}" for reason, files in left_out.items()]
-            logger.warning("left out %d files:\n%s", len(index.left_out), "\n".join(lines))
-        self.load, self.postprocess = parse("preprocessing"), parse("evaluator#postprocessing")
+                index.leave_out(case, "is no DICOM, to which a DICOM output must refer")
+        index.log_left_out()
+        self.load, self.postprocess, self.write = (parse(k) for k in ("preprocessing", "postprocessing", "outputs"))
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
-        self.layouts = list(_layouts(self.postprocess))
         records, interrupted = Records(self.output, self.settings), False
         done: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
@@ -197,7 +156,7 @@ class Prediction:
             "done": [{"case": name, "outputs": record["outputs"]} for name, record in done.items()],
             "done_before": len(done) - (computed - len(failed)),
             "failed": [{"case": name, "error": error} for name, error in failed.items()],
-            "left_out": [{"reason": reason, "files": [str(f) for f in files]} for reason, files in left_out.items()],
+            "left_out": [{"reason": why, "files": [str(f) for f in files]} for why, files in index.by_reason().items()],
         }
         with atomic_write(self.output / SUMMARY) as file:
             json.dump(summary, file, indent=2)
@@ -213,8 +172,7 @@ class Prediction:
             with eval_mode(self.network):
                 image = data["image"].to(self.device)
                 data |= {"image": image, "pred": self.inferer(image[None], self.network)[0]}
-            data = self.postprocess(data)
-            outputs = [Path(layout.filename(subject=case.path)) for layout in self.layouts]
+            data = self.write(self.postprocess(data))
             if self.bundle.finds_boxes:
                 probability, threshold = data["probability"][0], self.parser.get_parsed_content("threshold")
                 record["boxes"] = mask_to_boxes(np.asarray(probability.cpu()), threshold)
@@ -224,7 +182,7 @@ class Prediction:
             text = str(plain).removeprefix(f"{case.path}: ") if plain else f"{type(error).__name__}: {error}"
             return {"status": "failed", "error": text.strip().split("\n")[0]}
         seconds = round(time.monotonic() - start, 2)
-        written = [str(path.relative_to(self.output)) for path in outputs]
+        written = [str(path.relative_to(self.output)) for path in data["written"]]
         return {"status": "done", "seconds": seconds, "outputs": written, **record}
 
     def _write_submission(self, done: dict[str, dict[str, Any]]) -> None:
@@ -251,20 +209,3 @@ def predict(bundle: Bundle, **settings: Any) -> int:
     """Run a bundle on a tree of images: see :class:`Prediction` and :meth:`Prediction.run`."""
     logging.config.fileConfig(bundle.logging, disable_existing_loggers=False)
     return Prediction(bundle, **settings).run()
-
-
-def _by_reason(index: Index) -> dict[str, list[Path]]:
-    grouped = defaultdict(list)
-    for path, reason in index.left_out:
-        grouped[reason].append(path)
-    return dict(grouped)
-
-
-def _layouts(transform: Any) -> Iterator[OutputLayout]:
-    """The layouts by which transforms name what they write."""
-    if isinstance(transform, Compose):
-        for inner in transform.transforms:
-            yield from _layouts(inner)
-    layout = transform.saver.folder_layout if isinstance(transform, SaveImaged) else getattr(transform, "layout", None)
-    if isinstance(layout, OutputLayout):
-        yield layout

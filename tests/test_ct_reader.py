@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 
 import nibabel
 import numpy as np
@@ -14,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 
 from pipelines.phantoms import IN_FILE_FORMAT
-from transforms import CTReader, DataError, find_ct_series
+from transforms import CTReader, DataError
 
 COLUMNS, ROWS, SLICES = 7, 5, 6
 HU = np.random.default_rng(0).integers(-1000, 3000, (COLUMNS, ROWS, SLICES)).astype(np.float32)  # (x, y, z)
@@ -337,23 +336,3 @@ def test_nifti_that_is_refused(tmp_path):
     ]:
         with pytest.raises(DataError, match=rf"{name}: .*{message}"):
             read(tmp_path / name)
-
-
-def test_search_finds_series_and_volumes_and_says_what_it_left_out(write_series, write_slice, tmp_path, caplog):
-    write_series("a")
-    write_series("b", numbers=[0, 1, 2, 4, 5])
-    write_series("c", SeriesInstanceUID=lambda n: f"1.2.{n % 2}")
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "notes.txt").write_text("no CT")
-    save_nifti(tmp_path / "e.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3), np.uint8), AFFINE), tmp_path / "mask.nii.gz")
-    found = find_ct_series(tmp_path, CTReader())
-    assert found == [{"image": str(tmp_path / "a")}, {"image": str(tmp_path / "e.nii.gz")}]
-    assert "left out 4 of 6" in caplog.text and "slices are missing (1 in all)" in caplog.text
-    assert "holds 2 series" in caplog.text and "may be a segmentation" in caplog.text
-    shutil.rmtree(tmp_path / "a")
-    (tmp_path / "e.nii.gz").unlink()
-    with pytest.raises(DataError, match="no CT in it"):
-        find_ct_series(tmp_path, CTReader())
-    with pytest.raises(DataError, match="no such folder"):
-        find_ct_series(tmp_path / "missing", CTReader())

@@ -1,14 +1,15 @@
-"""What inference leaves on disk, and which files it takes."""
+"""What inference leaves on disk: names, masks, overlays."""
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
-import pytest
 import torch
 from monai.data import MetaTensor
+from monai.transforms import LoadImage
 from PIL import Image
 
-from transforms import DataError, OutputLayout, RadiographReader, SaveOverlayd, find_radiographs, image_name, overlay
+from transforms import OutputLayout, RadiographReader, SaveMaskd, SaveOverlayd, image_name, overlay
 
 
 def test_names_of_files_without_extension_stay_apart(tmp_path):
@@ -35,51 +36,36 @@ def test_overlay_marks_the_mask_and_nothing_else():
     assert tuple(picture[15, 40]) == (159, 127, 99)  # inside: three quarters of 127.5 and one of the colour
 
 
-def test_overlay_is_saved_in_the_image_s_own_grid(write_dicom, tmp_path):
-    path = write_dicom(np.full((20, 30), 100, np.uint8), name="in/x.dcm")
-    mask = MetaTensor(torch.zeros(1, 30, 20), meta={"filename_or_obj": str(path)})
+def test_overlay_is_saved_in_the_image_s_own_grid(tmp_path):
+    mask = MetaTensor(torch.zeros(1, 30, 20), meta={"filename_or_obj": str(tmp_path / "in" / "x.dcm")})
     mask[0, 22:26, 3:8] = 1  # columns 22 to 25, rows 3 to 7
     layout = OutputLayout(tmp_path / "out", tmp_path / "in", "overlay")
-    SaveOverlayd("pred", layout, RadiographReader())({"pred": mask})
-    picture = np.asarray(Image.open(tmp_path / "out" / "x_overlay.png"))
+    data = {"mask": mask, "shown": torch.full((1, 30, 20), 0.4)}
+    written = SaveOverlayd("mask", layout, image_key="shown")(data)["written"]
+    assert written == [tmp_path / "out" / "x_overlay.png"]
+    picture = np.asarray(Image.open(written[0]))
     assert picture.shape == (20, 30, 3)
     coloured = np.argwhere(picture[..., 0] != picture[..., 2])
     assert coloured.min(axis=0).tolist() == [3, 22] and coloured.max(axis=0).tolist() == [7, 25]
 
 
-def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom, tmp_path, caplog):
-    pixels = np.zeros((4, 6), np.uint8)
-    kept = [write_dicom(pixels, name=name) for name in ("in/b.dcm", "in/deep/1.2.3")]
-    write_dicom(pixels, name="in/ct.dcm", Modality="CT")
-    write_dicom(pixels, name="in/cine.dcm", NumberOfFrames=2)
-    write_dicom(pixels, name="in/unspaced.dcm", PixelSpacing=None)
-    (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
-    assert find_radiographs(tmp_path / "in", RadiographReader()) == [{"image": str(path)} for path in sorted(kept)]
-    assert "left out 4 of 6" in caplog.text
-    assert "ct.dcm: its Modality (0008,0060) is CT" in caplog.text
-    assert "page.dcm: not a DICOM file" in caplog.text
-    assert "cine.dcm: has 2 frames" in caplog.text
-    assert "unspaced.dcm: no pixel spacing" in caplog.text
-    assert len(find_radiographs(tmp_path / "in", RadiographReader("pixels"))) == 3
-
-
-def test_folder_without_radiographs_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
-        find_radiographs(tmp_path / "gone", RadiographReader())
-    (tmp_path / "note.txt").write_text("hello")
-    with pytest.raises(DataError, match="none of its 1 files"):
-        find_radiographs(tmp_path, RadiographReader())
-
-
-def test_outputs_of_an_earlier_run_and_second_images_of_a_name_are_no_inputs(write_dicom, tmp_path, caplog):
-    pixels = np.zeros((4, 6), np.uint8)
-    kept = write_dicom(pixels, name="in/a.dcm")
-    for name in ("in/a.png", "in/out/a_mask.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / name)
-    found = find_radiographs(tmp_path / "in", RadiographReader("pixels"), tmp_path / "in" / "out")
-    assert found == [{"image": str(kept)}]
-    assert "a.png: its outputs would have the names of those of a.dcm" in caplog.text
+def test_masks_are_written_as_pictures_and_as_nifti(write_dicom, tmp_path):
+    """Read back by Pillow and nibabel: columns and rows are not mixed up, nor is the file's place."""
+    pixels = np.zeros((20, 30), np.uint8)
+    pixels[3:8, 22:26] = 255
+    path = write_dicom(pixels, name="in/sub/1.2.840.7", PixelSpacing=[0.25, 0.5])
+    image = LoadImage(reader=RadiographReader(), image_only=True, ensure_channel_first=True)(path)
+    mask = (image > 0.5).to(torch.uint8)
+    data = {"mask": mask}
+    for suffix in (".png", ".nii.gz"):
+        data = SaveMaskd("mask", OutputLayout(tmp_path / "out", tmp_path / "in", "mask", suffix))(data)
+    picture, volume = data["written"]
+    assert [path.name for path in data["written"]] == ["1.2.840.7_mask.png", "1.2.840.7_mask.nii.gz"]
+    assert np.array_equal(np.asarray(Image.open(picture)), pixels)
+    saved = nibabel.load(volume)
+    assert np.array_equal(np.asarray(saved.dataobj).squeeze().T * 255, pixels)
+    assert np.allclose(saved.header.get_zooms()[:2], (0.5, 0.25))
+    assert sorted(path.name for path in picture.parent.iterdir()) == ["1.2.840.7_mask.nii.gz", "1.2.840.7_mask.png"]
 
 
 def test_names_of_images_and_of_the_input_folder_itself(tmp_path):

@@ -18,9 +18,8 @@ from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
 from pipelines.bundle import Bundle
-from pipelines.image_index import index_images
 from pipelines.prediction import predict
-from transforms import CTReader, DataError, RadiographReader
+from transforms import CTReader, DataError
 
 from .conftest import ROOT
 from .test_bundles import SMALL_UNET
@@ -216,22 +215,3 @@ def test_outputs_in_the_tree_are_not_taken_for_images(tmp_path, settings, cohort
     for before in (0, 1):
         assert run("lungs", tree, tree / "out", settings) == 0
         assert summary(tree / "out")["cases"] == 1 and summary(tree / "out")["done_before"] == before
-
-
-def test_index_says_why_a_series_is_left_out(tmp_path, ct_cohort):
-    alone = next(sorted((ct_cohort / "train_images").iterdir())[0].iterdir())
-    files = CTReader().open(alone).files
-    (tmp_path / "gap").mkdir()
-    for file in files[:5] + files[6:]:
-        shutil.copy(file, tmp_path / "gap")
-    index = index_images(tmp_path, CTReader())
-    assert not index.cases and {reason.split(" (")[0] for _, reason in index.left_out} == {"slices are missing"}
-    shutil.copytree(alone, tmp_path / "whole")  # the slices of both folders together are the series, each once
-    (case,) = index_images(tmp_path, CTReader()).cases
-    assert [file.name for file in case.files] == [file.name for file in files]
-
-
-def test_index_of_radiographs_keeps_unknown_spacing_to_the_reader(write_dicom):
-    path = write_dicom(np.zeros((4, 6), np.uint8), PixelSpacing=None)
-    assert "no pixel spacing" in index_images(path.parent, RadiographReader()).left_out[0][1]
-    assert [case.path for case in index_images(path.parent, RadiographReader("pixels")).cases] == [path]

@@ -6,15 +6,15 @@ from .check_same_grid import CheckSameGridd
 from .ct_reader import CTReader
 from .ct_series import CTVolume
 from .errors import DataError, plain_error, prepare_console
-from .find_ct_series import find_ct_series
-from .find_radiographs import find_radiographs
+from .fit_radiograph import FitRadiographd
 from .fit_slices import FitSlicesd
+from .index_images import RADIOGRAPHS, Case, Index, find_images, index_images
 from .keep_inside import KeepInsided
 from .mask_reader import MaskReader
 from .match_grid import MatchGridd, match_grid
 from .nifti_files import is_nifti
 from .one_slice import OneSliced
-from .outputs import AsInFiled, OutputLayout, SaveOverlayd, check_writable, image_name, overlay
+from .outputs import AsInFiled, OutputLayout, SaveFiled, SaveMaskd, SaveOverlayd, check_writable, image_name, overlay
 from .radiograph_reader import RadiographReader
 from .rand_clutter import RandClutterd
 from .rand_exposure import RandExposured
@@ -28,30 +28,36 @@ __all__ = [
     "CLASS_COLOURS",
     "CTReader",
     "CTVolume",
+    "Case",
     "CheckFrontald",
     "CheckSameGridd",
     "DataError",
+    "FitRadiographd",
     "FitSlicesd",
+    "Index",
     "MatchGridd",
     "KeepInsided",
     "MaskReader",
     "OneSliced",
     "OutputLayout",
+    "RADIOGRAPHS",
     "RadiographReader",
     "RandClutterd",
     "RandExposured",
     "RandOpacitiesd",
     "RandWarpPaird",
     "SaveCheckd",
+    "SaveFiled",
+    "SaveMaskd",
     "SaveOverlayd",
     "SaveVolumeOverlayd",
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
-    "find_ct_series",
-    "find_radiographs",
+    "find_images",
     "frontal_check",
     "image_name",
+    "index_images",
     "is_nifti",
     "match_grid",
     "overlay",

@@ -12,10 +12,10 @@ from typing import IO
 
 @contextmanager
 def atomic_path(path: os.PathLike | str) -> Iterator[Path]:
-    """A temporary path beside ``path``, of the same suffix, that takes its place if the block ends well."""
+    """A temporary path beside ``path``, its name ending alike, that takes its place if the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix="".join(path.suffixes[-2:]))
     os.close(handle)
     try:
         yield Path(name)

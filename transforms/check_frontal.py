@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from monai.transforms import MapTransform
 from scipy.ndimage import center_of_mass, label
 
 from .atomic_files import atomic_write
-from .outputs import OutputLayout
+from .outputs import SaveFiled
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class CheckFrontald(MapTransform):
         return d
 
 
-class SaveCheckd(MapTransform):
+class SaveCheckd(SaveFiled):
     """Writes the check of each image as JSON beside its mask.
 
     Args:
@@ -82,12 +83,6 @@ class SaveCheckd(MapTransform):
         layout: gives the name of each file.
     """
 
-    def __init__(self, keys: KeysCollection, layout: OutputLayout):
-        super().__init__(keys)
-        self.layout = layout
-
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            with atomic_write(self.layout.filename(subject=data[key].meta["filename_or_obj"])) as file:
-                json.dump(data["check"], file, indent=2)
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        with atomic_write(path) as file:
+            json.dump(data["check"], file, indent=2)

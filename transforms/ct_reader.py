@@ -47,10 +47,6 @@ class CTReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # the content decides
 
-    def __init__(self):
-        super().__init__()
-        self.known: dict[Path | tuple[Path, ...], CTVolume] = {}  # what need not be opened before it is decoded
-
     def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> Path | tuple[Path, ...]:
         # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
         # through. So the files are opened there.
@@ -94,7 +90,7 @@ class CTReader(ImageReader):
         if isinstance(img, Path) and is_nifti(img) and img.is_file():
             volume, values = _read_nifti(img)
         else:
-            volume = self.known.get(img) or self.open(img)
+            volume = self.open(img)
             values = np.empty(volume.shape, np.float32)
 
             def fill(index: int) -> None:

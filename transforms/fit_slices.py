@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import InvertibleTransform, MapTransform, Resize, SpatialPad
-from monai.utils import TraceKeys, ensure_tuple_rep
+from monai.transforms import InvertibleTransform, MapTransform
+from monai.utils import ensure_tuple_rep
+
+from .fit_square import FitSquare
 
 
 class FitSlicesd(MapTransform, InvertibleTransform):
@@ -26,29 +28,17 @@ class FitSlicesd(MapTransform, InvertibleTransform):
 
     def __init__(self, keys: KeysCollection, size: int, mode: Sequence[str] | str):
         super().__init__(keys)
-        self.size = size
         self.mode = ensure_tuple_rep(mode, len(self.keys))
-        self.pad = SpatialPad((size, size, -1))
+        self.fit = FitSquare(size, axes=3)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key, mode in self.key_iterator(d, self.mode):
-            x, y, z = d[key].shape[1:]
-            scale = self.size / max(x, y)
-            smooth = mode != "nearest-exact" and scale < 1
-            # at least 1 pixel: the inverse of nothing is nothing
-            resize = Resize((max(1, round(x * scale)), max(1, round(y * scale)), z), mode=mode, anti_aliasing=smooth)
-            d[key] = self.pad(resize(d[key]))
+            d[key] = self.fit(d[key], mode)
         return d
 
     def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         for key in self.key_iterator(d):
-            resize = Resize(self.size)  # what it did is noted in the tensor
-            unpadded = self.pad.inverse(d[key])
-            transform = resize.pop_transform(unpadded, check=False)
-            if transform[TraceKeys.EXTRA_INFO]["mode"] == "nearest":
-                # what Invertd sets takes the pixel below, and so shifts what is brought back by a part of a pixel
-                transform[TraceKeys.EXTRA_INFO]["mode"] = "nearest-exact"
-            d[key] = resize.inverse_transform(unpadded, transform)
+            d[key] = self.fit.inverse(d[key])
         return d

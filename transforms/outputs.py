@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
-from monai.data import FolderLayoutBase, ImageReader
-from monai.transforms import LoadImage, MapTransform
+from monai.data import FolderLayoutBase
+from monai.transforms import MapTransform, SaveImage
 from monai.utils import MetaKeys
 from PIL import Image
 from scipy.ndimage import binary_erosion
@@ -70,9 +70,7 @@ class OutputLayout(FolderLayoutBase):
         path = Path(subject).resolve()
         root = self.input_dir.resolve()
         folder = path.parent.relative_to(root) if path.parent.is_relative_to(root) else Path()
-        out = self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return str(out)
+        return str(self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}")
 
 
 class AsInFiled(MapTransform):
@@ -102,28 +100,74 @@ class AsInFiled(MapTransform):
         return d
 
 
-class SaveOverlayd(MapTransform):
+class SaveFiled(MapTransform):
+    """Base of what writes a file for an image: names it, and notes its path in ``data["written"]``.
+
+    Args:
+        keys: MetaTensors that know the file of their image.
+        layout: gives the name of each file.
+    """
+
+    def __init__(self, keys: KeysCollection, layout: OutputLayout):
+        super().__init__(keys)
+        self.layout = layout
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            path = Path(self.layout.filename(subject=d[key].meta["filename_or_obj"]))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(d, key, path)
+            d["written"] = [*d.get("written", ()), path]
+        return d
+
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        """Write ``data[key]`` to ``path``, which appears once it is complete."""
+        raise NotImplementedError
+
+
+class SaveMaskd(SaveFiled):
+    """Writes masks in their image's own grid, by MONAI's writers: as PNG, 0 and 255, or as NIfTI.
+
+    Args:
+        keys: masks of shape (1, x, y), 0 or 1, or labels of shape (1, x, y, z), MetaTensors that know the file of
+            their image.
+        layout: gives the name of each file; its suffix, ``.png`` or ``.nii.gz``, says the format.
+    """
+
+    def __init__(self, keys: KeysCollection, layout: OutputLayout):
+        super().__init__(keys, layout)
+        picture = layout.suffix == ".png"
+        self.saver = SaveImage(
+            output_ext=layout.suffix,
+            output_dtype=np.uint8,
+            writer="PILWriter" if picture else "NibabelWriter",
+            scale=255 if picture else None,
+            resample=False,
+            print_log=False,
+        )
+
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        with atomic_path(path) as scratch:
+            self.saver(data[key], filename=str(scratch).removesuffix(self.layout.suffix))
+
+
+class SaveOverlayd(SaveFiled):
     """Writes each mask laid over its image as a PNG in the image's own grid: a tint inside, a line at the edge.
 
     Args:
-        keys: masks of shape (1, x, y) or as :class:`AsInFiled` leaves them, 0 or 1, MetaTensors that know the file of
-            their image.
+        keys: masks of shape (1, x, y), 0 or 1, MetaTensors that know the file of their image.
         layout: gives the name of each picture.
-        reader: reads the image, as for inference.
+        image_key: the image in the same grid, (1, x, y), 0 black to 1 white.
     """
 
-    def __init__(self, keys: KeysCollection, layout: OutputLayout, reader: ImageReader):
-        super().__init__(keys)
-        self.layout = layout
-        self.load: Callable = LoadImage(reader=reader, image_only=True)
+    def __init__(self, keys: KeysCollection, layout: OutputLayout, image_key: str):
+        super().__init__(keys, layout)
+        self.image_key = image_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            path = data[key].meta["filename_or_obj"]
-            image = np.asarray(self.load(path))
-            mask = np.asarray(data[key].cpu()).reshape(image.shape) > 0
-            save_png(overlay(image.T, mask.T), self.layout.filename(subject=path))
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        image, mask = (np.asarray(data[name][0].cpu()).T for name in (self.image_key, key))
+        save_png(overlay(image, mask > 0), path)
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ except ImportError:  # pydicom 2, which MONAI Label pins
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+LONG_VALUE = 4096  # bytes: what is longer need not be read with a header
 HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
 
 
@@ -81,16 +82,20 @@ class RadiographReader(ImageReader):
         return Path(paths[0])
 
     def open(self, path: os.PathLike | str) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
-        """Open a file, its pixels still encoded, and check all that can be checked without decoding them.
+        """Open a file, without reading its pixels, and check all that can be checked without them.
 
         Returns:
-            the DICOM data set, the picture or the NIfTI image, and the spacing along (x, y) in millimetres or None if
+            the DICOM header, the picture or the NIfTI image, and the spacing along (x, y) in millimetres or None if
             it is not known.
 
         Raises:
             DataError: as ``get_data``.
         """
-        path = Path(path)
+        return self._open(Path(path), pixels=False)
+
+    def _open(
+        self, path: Path, pixels: bool
+    ) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
         if not path.is_file():
             raise DataError(f"{path}: no such file.")
         if is_picture(path):
@@ -106,7 +111,7 @@ class RadiographReader(ImageReader):
             plane_of(image, path)
             return image, tuple(map(float, voxel_sizes(image.affine)[:2]))
         with naming(path):
-            dataset = read_dicom(path)
+            dataset = read_dicom(path, pixels)
         return dataset, self.check(path, dataset)
 
     def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
@@ -130,7 +135,7 @@ class RadiographReader(ImageReader):
         return spacing
 
     def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
-        opened, spacing = self.open(img)
+        opened, spacing = self._open(img, pixels=True)
         with naming(img):
             values = _columns_first(opened, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
@@ -161,14 +166,18 @@ def _columns_first(opened: Dataset | Image | nibabel.Nifti1Image, path: Path) ->
     return (values - low) / max(high - low, np.finfo(np.float32).tiny)
 
 
-def read_dicom(path: Path) -> Dataset:
-    """Read a whole DICOM file, its pixels still encoded, and check that it can be a radiograph.
+def read_dicom(path: Path, pixels: bool = True) -> Dataset:
+    """Read a DICOM file, its pixels still encoded, and check that it can be a radiograph and that it is complete.
+
+    Args:
+        path: the file.
+        pixels: whether uncompressed pixels are read too, or only whether they are there.
 
     Raises:
         DataError: if it is missing, not DICOM, cut short, in colour or of several frames.
     """
     try:
-        dataset = pydicom.dcmread(path)
+        dataset = pydicom.dcmread(path, defer_size=None if pixels else LONG_VALUE)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except InvalidDicomError as error:
@@ -185,10 +194,10 @@ def read_dicom(path: Path) -> Dataset:
         )
     _check_is_radiograph(dataset, path)
     expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < expected:
-        raise DataError(
-            f"{path}: was cut short: {len(dataset.PixelData)} of {expected} bytes of pixel data. Copy it again."
-        )
+    stored = dataset.get_item("PixelData")
+    there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and there < expected:
+        raise DataError(f"{path}: was cut short: {there} of {expected} bytes of pixel data. Copy it again.")
     return dataset
 
 

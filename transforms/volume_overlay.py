@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from .outputs import OutputLayout, save_png
+from .outputs import OutputLayout, SaveFiled, save_png
 
 # Of the classes 1, 2, ...: those of Okabe and Ito, told apart by people with any colour vision
 CLASS_COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#56b4e9", "#009e73", "#cc79a7", "#e69f00")
@@ -39,12 +38,12 @@ def class_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.clip(picture, 0, 255).round().astype(np.uint8)
 
 
-class SaveVolumeOverlayd(MapTransform):
+class SaveVolumeOverlayd(SaveFiled):
     """Writes a PNG of COLUMNS x ROWS slices of each labelled volume, the labels laid over the image.
 
     The slices are spread evenly from the last to the first along z that has a label, or over the whole volume if none
     has. They are shown as they lie in the tensors, x to the right and y downwards: for the usual view, from the head
-    down, volumes must have been brought to LPS. Reads no file: it stands before the inversion to the image's own grid.
+    down, volumes must have been brought to LPS, as they are in the network's grid.
 
     Args:
         keys: labels of shape (1, x, y, z), integers, MetaTensors that know the file of their image.
@@ -53,21 +52,17 @@ class SaveVolumeOverlayd(MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, layout: OutputLayout, image_key: str = "image"):
-        super().__init__(keys)
-        self.layout = layout
+        super().__init__(keys, layout)
         self.image_key = image_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            image, labels = data[self.image_key][0], data[key][0]
-            labelled = torch.nonzero((labels > 0).any(dim=0).any(dim=0)).flatten().tolist() or range(labels.shape[-1])
-            places = np.linspace(labelled[-1], labelled[0], COLUMNS * ROWS).round().astype(int)
-            tiles = [
-                class_overlay(*(np.asarray(volume[..., place].cpu()).T for volume in (image, labels)))
-                for place in dict.fromkeys(places.tolist())  # a slice once
-            ]
-            tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
-            rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
-            path = Path(self.layout.filename(subject=data[key].meta["filename_or_obj"]))
-            save_png(np.concatenate(rows), path)
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        image, labels = data[self.image_key][0], data[key][0]
+        labelled = torch.nonzero((labels > 0).any(dim=0).any(dim=0)).flatten().tolist() or range(labels.shape[-1])
+        places = np.linspace(labelled[-1], labelled[0], COLUMNS * ROWS).round().astype(int)
+        tiles = [
+            class_overlay(*(np.asarray(volume[..., place].cpu()).T for volume in (image, labels)))
+            for place in dict.fromkeys(places.tolist())  # a slice once
+        ]
+        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
+        rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
+        save_png(np.concatenate(rows), path)

@@ -6,6 +6,7 @@ A case is a radiograph or a CT. What is none is left out, with the reason. Knows
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,21 +14,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import pydicom
 from monai.data import ImageReader
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
-from transforms import CTReader, DataError, RadiographReader, image_name, is_nifti
-from transforms.ct_series import TAGS as CT_TAGS
-from transforms.ct_series import is_localizer
-from transforms.dicom import first_bytes
-from transforms.find_ct_series import no_hounsfield
-from transforms.find_radiographs import other_modality
-from transforms.picture_files import is_picture
-from transforms.radiograph_reader import HEADER_TAGS
+from .ct_reader import CTReader
+from .ct_series import TAGS as CT_TAGS
+from .ct_series import is_localizer
+from .dicom import first_bytes
+from .errors import DataError
+from .nifti_files import is_nifti
+from .outputs import image_name
+from .picture_files import is_picture
+from .radiograph_reader import HEADER_TAGS, RadiographReader
 
+logger = logging.getLogger(__name__)
+
+RADIOGRAPHS = ("CR", "DX", "RG")  # modalities: computed, digital and film radiography, PS3.3 C.7.3.1.1.1
 TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
 PICTURE = "is a PNG or JPEG picture"
 Header = Dataset | str  # of a DICOM file, or what the file is instead
@@ -68,14 +74,31 @@ class Index:
     cases: list[Case]
     left_out: list[tuple[Path, str]]
 
+    def leave_out(self, case: Case, reason: str) -> None:
+        """Take a case out, with the reason."""
+        self.cases.remove(case)
+        self.left_out += [(path, reason) for path in case.files]
+
+    def by_reason(self) -> dict[str, list[Path]]:
+        """What was left out, by the reason."""
+        grouped = defaultdict(list)
+        for path, reason in self.left_out:
+            grouped[reason].append(path)
+        return dict(grouped)
+
+    def log_left_out(self) -> None:
+        """Warn of what was left out, a line a reason."""
+        lines = [f"  {len(files)} files, the first {files[0]}: {reason}" for reason, files in self.by_reason().items()]
+        if lines:
+            logger.warning("left out %d files:\n%s", len(self.left_out), "\n".join(lines))
+
 
 def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.PathLike | str | None = None) -> Index:
     """List what a reader can take at or below a folder. Headers are read in parallel; pixels are not looked at.
 
     Args:
         folder: the tree; names and extensions of its DICOM files do not matter, nor do the folders they are in.
-        reader: a CTReader or a RadiographReader: which of the two decides what is looked for. A CTReader knows the
-            series afterwards, so that decoding them reads no header again.
+        reader: a CTReader or a RadiographReader: which of the two decides what is looked for.
         without: a folder in the tree to pass over, as where the outputs go.
 
     Raises:
@@ -83,7 +106,7 @@ def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.Pat
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Give the folder of the images with --input.")
+        raise DataError(f"{root}: no such folder. Give the folder of the images (--input, or --dataset_dir).")
     excluded = Path(without).resolve() if without else None
     paths = []
     for parent, folders, names in os.walk(root):
@@ -104,6 +127,39 @@ def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.Pat
     return index
 
 
+def find_images(
+    folder: os.PathLike | str, reader: ImageReader, output_dir: os.PathLike | str | None = None
+) -> list[dict[str, str | list[str]]]:
+    """List what a reader can take at or below a folder as a MONAI datalist; the log says what was left out and why.
+
+    Beside what :func:`index_images` leaves out, DICOM radiographs that were cut short.
+
+    Args:
+        folder: is searched with all that is below it.
+        reader: that will read the images, a CTReader or a RadiographReader.
+        output_dir: where masks and overlays go: what lies below it is no input.
+
+    Returns:
+        ``[{"image": path}, ...]``, sorted by path; of a CT series the folder, or its files where it lies among others.
+
+    Raises:
+        DataError: if the folder is missing or holds no image.
+    """
+    index = index_images(folder, reader, output_dir)
+    for case in list(index.cases):
+        if case.is_dicom and len(case.files) == 1 and (reason := _refused(case.path, reader.open, case.path)):
+            index.leave_out(case, reason)
+    index.log_left_out()
+    if not index.cases:
+        wanted = "CT" if isinstance(reader, CTReader) else "radiograph"
+        raise DataError(
+            f"{folder}: none of its {len(index.left_out)} files is a {wanted} that can be used"
+            + (f"; {index.left_out[0][0].name}: {index.left_out[0][1]}" if index.left_out else "")
+            + ". Give the folder of the images with --dataset_dir."
+        )
+    return [{"image": case.image} for case in index.cases]
+
+
 def _read_header(path: Path) -> Header:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
@@ -118,7 +174,7 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
     for path, header in files.items():
         if isinstance(header, Dataset):
             why_not = (
-                other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
+                _other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
             )
         else:
             why_not = _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
@@ -136,7 +192,7 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
         if isinstance(header, str):
             why_not: str | None = header
             if is_nifti(path):
-                why_not = _refused(path, reader.open, path) or no_hounsfield(path)
+                why_not = _refused(path, reader.open, path) or _no_hounsfield(path)
                 if why_not is None:
                     index.cases.append(_case(str(path), [path], [header], root))
         elif header.get("Modality") != "CT":
@@ -162,7 +218,6 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
             continue
         header_of = dict(slices)
         image = str(place) if alone else [str(path) for path in volume.files]
-        reader.known[place if alone else volume.files] = volume
         index.cases.append(_case(image, volume.files, [header_of[path] for path in volume.files], root))
 
 
@@ -189,12 +244,21 @@ def _copy_of(header: Dataset, path: Path, seen: dict[str, Path]) -> str | None:
     return None if first == path else f"is a copy of {first}: both have the same SOPInstanceUID (0008,0018)"
 
 
+def _other_modality(header: Dataset) -> str | None:
+    found = header.get("Modality") or "missing"
+    return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
+
+
+def _no_hounsfield(path: Path) -> str | None:
+    if nibabel.load(path).get_data_dtype().itemsize == 1:
+        return "its voxels have 8 bits, which cannot hold Hounsfield units: it may be a segmentation"
+    return None
+
+
 def _drop_clashes(index: Index) -> None:
     """Two cases whose outputs would have one name: the second is left out."""
     first: dict[Path, Case] = {}
     for case in list(index.cases):
         known = first.setdefault(case.path.parent / image_name(case.path), case)
         if known is not case:
-            index.cases.remove(case)
-            reason = f"its outputs would be named as those of {known.path}. Rename it"
-            index.left_out += [(path, reason) for path in case.files]
+            index.leave_out(case, f"its outputs would be named as those of {known.path}. Rename it")

@@ -1,0 +1,96 @@
+"""What is found in a tree of mixed files, and why the rest is left out."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+from monai.transforms import LoadImage
+from PIL import Image
+
+from transforms import CTReader, DataError, RadiographReader, find_images, index_images
+
+
+def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom, tmp_path, caplog):
+    pixels = np.zeros((4, 6), np.uint8)
+    kept = [write_dicom(pixels, name=name) for name in ("in/b.dcm", "in/deep/1.2.3")]
+    write_dicom(pixels, name="in/ct.dcm", Modality="CT")
+    write_dicom(pixels, name="in/cine.dcm", NumberOfFrames=2)
+    write_dicom(pixels, name="in/unspaced.dcm", PixelSpacing=None)
+    (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
+    assert find_images(tmp_path / "in", RadiographReader()) == [{"image": str(path)} for path in sorted(kept)]
+    assert "left out 4 files" in caplog.text
+    assert "ct.dcm: its Modality (0008,0060) is CT" in caplog.text
+    assert "page.dcm: not a DICOM file" in caplog.text
+    assert "cine.dcm: has 2 frames" in caplog.text
+    assert "unspaced.dcm: no pixel spacing" in caplog.text
+    assert len(find_images(tmp_path / "in", RadiographReader("pixels"))) == 3
+
+
+def test_folder_without_radiographs_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        find_images(tmp_path / "gone", RadiographReader())
+    (tmp_path / "note.txt").write_text("hello")
+    with pytest.raises(DataError, match="none of its 1 files is a radiograph that can be used; note.txt: not a DICOM"):
+        find_images(tmp_path, RadiographReader())
+
+
+def test_outputs_of_an_earlier_run_and_second_images_of_a_name_are_no_inputs(write_dicom, tmp_path, caplog):
+    pixels = np.zeros((4, 6), np.uint8)
+    kept = write_dicom(pixels, name="in/a.dcm")
+    for name in ("in/a.png", "in/out/a_mask.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    found = find_images(tmp_path / "in", RadiographReader("pixels"), tmp_path / "in" / "out")
+    assert found == [{"image": str(kept)}]
+    assert f"a.png: its outputs would be named as those of {kept}" in caplog.text
+
+
+def test_index_says_why_a_series_is_left_out(tmp_path, ct_cohort):
+    alone = next(sorted((ct_cohort / "train_images").iterdir())[0].iterdir())
+    files = CTReader().open(alone).files
+    (tmp_path / "gap").mkdir()
+    for file in files[:5] + files[6:]:
+        shutil.copy(file, tmp_path / "gap")
+    index = index_images(tmp_path, CTReader())
+    assert not index.cases and {reason.split(" (")[0] for _, reason in index.left_out} == {"slices are missing"}
+    shutil.copytree(alone, tmp_path / "whole")  # the slices of both folders together are the series, each once
+    (case,) = index_images(tmp_path, CTReader()).cases
+    assert [file.name for file in case.files] == [file.name for file in files]
+
+
+def test_index_of_radiographs_keeps_unknown_spacing_to_the_reader(write_dicom):
+    path = write_dicom(np.zeros((4, 6), np.uint8), PixelSpacing=None)
+    assert "no pixel spacing" in index_images(path.parent, RadiographReader()).left_out[0][1]
+    assert [case.path for case in index_images(path.parent, RadiographReader("pixels")).cases] == [path]
+
+
+def test_ct_are_found_as_folders_and_as_files_and_the_rest_is_explained(ct_cohort, tmp_path, caplog):
+    series = [next(patient.iterdir()) for patient in sorted((ct_cohort / "train_images").iterdir())[:3]]
+    shutil.copytree(series[0], tmp_path / "alone")
+    for number, folder in enumerate(series[1:]):  # two series in one folder
+        for file in folder.iterdir():
+            (tmp_path / "mixed").mkdir(exist_ok=True)
+            shutil.copy(file, tmp_path / "mixed" / f"{number}_{file.name}")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("no CT")
+    affine = np.diag([-1.5, -1.5, 3.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), tmp_path / "volume.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), affine), tmp_path / "mask.nii.gz")
+    found = [entry["image"] for entry in find_images(tmp_path, CTReader())]
+    assert [image for image in found if isinstance(image, str)] == [
+        str(tmp_path / "alone"),
+        str(tmp_path / "volume.nii.gz"),
+    ]
+    lists = [image for image in found if not isinstance(image, str)]
+    assert sorted(map(len, lists)) == sorted(len(list(folder.iterdir())) for folder in series[1:])
+    for image in lists:  # MONAI loads what was listed
+        volume = LoadImage(reader=CTReader(), image_only=True)(image)
+        assert volume.shape == (48, 48, len(image))
+    assert "may be a segmentation" in caplog.text and "notes.txt: not a DICOM file" in caplog.text
+    with pytest.raises(DataError, match="none of its 1 files is a CT that can be used; notes.txt"):
+        find_images(tmp_path / "notes", CTReader())
+    with pytest.raises(DataError, match="no such folder"):
+        find_images(tmp_path / "missing", CTReader())
