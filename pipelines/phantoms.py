@@ -47,6 +47,7 @@ def draw_phantoms(
     size: int = 512,
     seed: int = 0,
     truth: Literal["boxes", "lungs", "opacity"] = "boxes",
+    task: str | None = None,
 ) -> str:
     """Draw a cohort on first use, with its manifest; later calls find it and draw nothing.
 
@@ -61,6 +62,7 @@ def draw_phantoms(
         size: rows and columns of a radiograph in pixels.
         seed: the same seed draws the same cohort.
         truth: boxes around opacities, or masks of the lungs, without what lies behind the heart, or of opacities.
+        task: that the manifest is for; by default ``"pneumonia"`` for boxes, else named as the truth.
 
     Returns:
         ``folder``
@@ -69,15 +71,17 @@ def draw_phantoms(
         DataError: if the folder holds anything else; nothing in it is touched.
     """
 
+    kind = "rsna" if truth == "boxes" else "masks"
+    task = task or ("pneumonia" if truth == "boxes" else truth)
+
     def draw(drawn: Path) -> None:
         if truth == "boxes":
             _draw_challenge(drawn, patients, size, seed)
             build_rsna_manifest(drawn, drawn / "manifest.json", name=NAME, seed=seed)
         else:
             _draw_masks(drawn, patients, size, seed, truth)
-            build_masks_manifest(drawn, drawn / "manifest.json", task=truth, name=NAME, seed=seed)
+            build_masks_manifest(drawn, drawn / "manifest.json", task=task, name=NAME, seed=seed)
 
-    task, kind = ("pneumonia", "rsna") if truth == "boxes" else (truth, "masks")
     return draw_once(folder, draw, {"task": task, "seed": seed, "patients": patients}, kind)
 
 

@@ -1,0 +1,107 @@
+"""Runs bundles in this process, as ``python -m monai.bundle run`` and the commands do in one of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import pytest
+
+from pipelines import draw_ct_phantoms, draw_phantoms
+from pipelines.bundle import Bundle
+from transforms import plain_error
+
+from .conftest import ROOT
+
+BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir())
+RADIOGRAPHS = [name for name in BUNDLES if not Bundle(ROOT / "bundles" / name).is_volumetric]
+SMALL_UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [2]}
+SMALL_RADIOGRAPHS = {"image_size": 32, **SMALL_UNET}
+SMALL_CT = {"image_size": 64, "batch_size": 8, "network_def#network#decoder_channels": [16, 8, 8, 8, 8]}
+
+
+def bundle_of(name: str) -> Bundle:
+    return Bundle(ROOT / "bundles" / name)
+
+
+def small(name: str) -> dict[str, Any]:
+    """Settings with which a bundle trains and predicts in seconds."""
+    return dict(SMALL_CT if bundle_of(name).is_volumetric else SMALL_RADIOGRAPHS)
+
+
+def draw(name: str, folder: Path, patients: int = 24, size: int = 96) -> Path:
+    """A bundle's own phantoms, small."""
+    settings = bundle_of(name).read(["train"])["phantoms"]
+    if bundle_of(name).is_volumetric:
+        return Path(draw_ct_phantoms(folder, patients=6, size=48, seed=3))
+    return Path(draw_phantoms(folder, patients=patients, size=size, seed=3, truth=settings.get("truth", "boxes")))
+
+
+def run(name: str, files: Sequence[str], run_id: str, **settings: Any) -> None:
+    """What ``python -m monai.bundle run RUN_ID --config_file FILES --SETTING VALUE …`` does."""
+    bundle = bundle_of(name)
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    monai.bundle.run(
+        run_id=run_id,
+        config_file=bundle.files(files),
+        logging_file=False,  # what is logged stays with pytest
+        **{"bundle_root": str(bundle.root), **settings},
+    )
+
+
+@contextmanager
+def refused(message: str) -> Iterator[None]:
+    """The block must fail with an error meant for the user, whose text holds ``message``."""
+    with pytest.raises(Exception) as caught:
+        yield
+    plain = plain_error(caught.value)
+    assert plain is not None, f"no error for a user: {caught.value!r}"
+    assert message in str(plain)
+
+
+@dataclass
+class Trained:
+    """A bundle trained for two epochs on its phantoms."""
+
+    name: str
+    cohort: Path
+    out: Path
+    small: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> dict[str, Path]:
+        return {"dataset_dir": self.cohort, "manifest": self.cohort / "manifest.json"}
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        return {"ckpt_dir": self.out / "models", "output_dir": self.out / "eval", "cache_dir": self.out / "cache"}
+
+    @property
+    def weights(self) -> Path:
+        return self.out / "models" / "model.pt"
+
+    @property
+    def images(self) -> Path:
+        """The folder of the cohort's images, named as in the bundle's own phantoms."""
+        return self.cohort / bundle_of(self.name).read(["inference"])["dataset_dir"].rstrip("'").rpartition("/")[2]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.cohort / "manifest.json").read_text())
+
+    def train(self, *overlays: str, **settings: Any) -> None:
+        settings = {"epochs": 2, **self.data, **self.folders, **self.small, **settings}
+        run(self.name, ["train", *overlays], "training", **settings)
+
+    def evaluate(self, *overlays: str, **settings: Any) -> None:
+        settings = {**self.data, **self.folders, **self.small, **settings}
+        run(self.name, ["train", "evaluate", *overlays], "evaluating", **settings)
+
+    def infer(self, folder: Path, out: Path, *overlays: str, **settings: Any) -> None:
+        places = {"dataset_dir": folder, "output_dir": out, "weights": self.weights}
+        run(self.name, ["inference", *overlays], "run", **{**places, **self.small, **settings})
