@@ -21,11 +21,11 @@ from .export import export
 from .formats import FORMATS
 from .label import start_server
 from .latency import latency
-from .masks import build_masks_manifest
+from .mask_folders import build_masks_manifest
 from .package import package
 from .phantoms import draw_phantoms
 from .prediction import NOTHING_DONE, predict
-from .rsna import build_rsna_manifest
+from .rsna_pneumonia import build_rsna_manifest
 from .verify_package import verify
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.manifest import SPLITS, datalist, pseudonym, read_manifest, split_patients
 from pipelines.phantoms import IN_FILE_FORMAT
-from pipelines.rsna import DETAILS, IMAGES, LABELS, build_rsna_manifest
+from pipelines.rsna_pneumonia import DETAILS, IMAGES, LABELS, build_rsna_manifest
 from transforms import DataError
 
 
@@ -221,7 +221,7 @@ def test_missing_image_and_empty_split(cohort, tmp_path):
 
 @pytest.mark.real
 def test_the_challenge_s_own_table(real_data):
-    from pipelines.rsna import _read_boxes
+    from pipelines.rsna_pneumonia import _read_boxes
 
     boxes = _read_boxes(real_data / "rsna" / LABELS)
     assert len(boxes) == 26684

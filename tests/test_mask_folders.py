@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.manifest import datalist
-from pipelines.masks import build_masks_manifest
+from pipelines.mask_folders import build_masks_manifest
 from transforms import DataError
 
 
