@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from pydicom.dataset import Dataset
 
-from transforms import DataError, RadiographReader, check_writable
+from transforms import DataError, RadiographReader, boxes_to_mask
 
-from .manifest import SPLITS, check_fractions, make_manifest, split_patients, write_manifest
+from .build import ManifestBuild, Used, add_shared_arguments, read_table, size_of
 
 logger = logging.getLogger(__name__)
 
 IMAGES = "stage_2_train_images"
 LABELS = "stage_2_train_labels.csv"
 DETAILS = "stage_2_detailed_class_info.csv"
+HOLDS = f"{IMAGES}/*.dcm, {LABELS} and {DETAILS}"
 CLASSES = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
 BOX = ["x", "y", "width", "height"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of :func:`build_rsna_manifest`."""
+    add_shared_arguments(parser, build_rsna_manifest, HOLDS)
+    parser.add_argument("--name", help="of the manifest")
+    parser.add_argument("--persons", metavar="CSV", help="patientId,nih_image: the person behind each image")
+    parser.add_argument("--checksums", action="store_true", help="note each file's SHA-256")
+    parser.add_argument("--unknown_spacing", choices=("refuse", "pixels"), help="of files that do not say it")
 
 
 def build_rsna_manifest(
@@ -36,11 +46,11 @@ def build_rsna_manifest(
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     persons: os.PathLike | str | None = None,
     checksums: bool = False,
-    unknown_spacing: str = "refuse",
+    unknown_spacing: Literal["refuse", "pixels"] = "refuse",
 ) -> dict[str, Any]:
     """Read the challenge's folder and write its manifest, with a table of what was used and what was left out.
 
-    Every file is opened once, in parallel; its pixels are not decoded. Files and annotations are matched both ways.
+    Files and annotations are matched both ways; each file is opened once, and its pixels are not decoded.
 
     Args:
         folder: holds ``stage_2_train_images/*.dcm``, ``stage_2_train_labels.csv``, ``stage_2_detailed_class_info.csv``.
@@ -58,63 +68,38 @@ def build_rsna_manifest(
         the manifest.
 
     Raises:
-        DataError: if a table or a column of it is missing or no image can be used.
+        DataError: if a table, or a column or a value of it, is missing, or no image can be used.
     """
-    folder = Path(folder)
-    check_writable([Path(out).absolute().parent])
-    check_fractions(fractions)
-    reader = RadiographReader(unknown_spacing)
-    boxes = _read_boxes(folder / LABELS)
-    classes = _read_table(folder / DETAILS, ["patientId", "class"]).drop_duplicates("patientId")
-    classes = dict(zip(classes["patientId"], classes["class"]))
-    person_of = _read_persons(persons) if persons else {}
-    paths = sorted((folder / IMAGES).glob("*.dcm"))
-    if not paths:
-        raise DataError(f"{folder / IMAGES}: holds no .dcm file. Give the challenge's folder, the one above it.")
-
-    rows, left_out = [], []
-    chunk = max(1, min(64, len(paths) // 8))
-    with ProcessPoolExecutor() as pool:
-        headers = pool.map(partial(_read_header, reader=reader, checksum=checksums), paths, chunksize=chunk)
-        for path, header in zip(
-            paths, tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
-        ):
-            image_id = path.stem
-            if "error" in header:
-                left_out.append((path.name, header["error"]))
-            elif image_id not in boxes:
-                left_out.append((path.name, f"it has no row in {LABELS}"))
-            elif outside := [box for box in boxes[image_id] if not _touches(box, header["size"])]:
-                left_out.append((path.name, f"its box {outside[0]} lies outside its {header['size']} pixels"))
-            elif persons and image_id not in person_of:
-                left_out.append((path.name, f"it has no row in {Path(persons).name}"))
-            else:
-                person = person_of.get(image_id, header.pop("patient") or image_id)
-                rows.append({"id": image_id, "person": person, "class": classes.get(image_id, "unknown"), **header})
-    present = {path.stem for path in paths}
-    left_out += [
-        (image_id, f"it is in {LABELS}, but its file is missing") for image_id in boxes if image_id not in present
-    ]
-    if not rows:
-        raise DataError(f"{folder}: no image can be used: {left_out[0][0]}: {left_out[0][1]}")
-
-    table = pd.DataFrame(rows)
-    table["boxes"] = [boxes[image_id] for image_id in table["id"]]
-    strata = [f"{kind}, {'boxes' if b else 'no box'}" for kind, b in zip(table["class"], table["boxes"])]
-    split_of = split_patients(list(table["person"]), strata, fractions, seed)
-    table["split"] = table["person"].map(split_of)
-    head = {
-        "name": name,
-        "task": "pneumonia",
-        "source": "RSNA Pneumonia Detection Challenge 2018, or data in its layout",
-        "licence": "as the source says; the challenge's data: non-commercial research and education",
-        "seed": seed,
-        "split": f"by {'person' if persons else 'patient'}, {' / '.join(f'{f:g}' for f in fractions)}, "
-        "stratified by class and boxes",
-    }
-    manifest = make_manifest(head, [(row["split"], row["person"], _entry(row)) for row in table.to_dict("records")])
-    write_manifest(manifest, out)
-    logger.info("%s", _summary(table, left_out, len(paths)))
+    build = ManifestBuild(
+        folder=Path(folder),
+        out=Path(out),
+        holds=HOLDS,
+        name=name,
+        task="pneumonia",
+        source="RSNA Pneumonia Detection Challenge 2018, or data in its layout",
+        licence="as the source says; the challenge's data: non-commercial research and education",
+        seed=seed,
+        fractions=fractions,
+        by="person" if persons else "patient",
+    )
+    boxes = _read_boxes(build.folder / LABELS)
+    details = read_table(build.folder / DETAILS, ["patientId", "class"]).drop_duplicates("patientId")
+    class_of = dict(zip(details["patientId"], details["class"]))
+    person_of = _read_persons(Path(persons)) if persons else {}
+    paths = {path.stem: path for path in sorted((build.folder / IMAGES).glob("*.dcm"))}
+    known = {}
+    for image_id, path in paths.items():
+        if image_id not in boxes:
+            build.leave_out(path, f"it has no row in {LABELS}")
+        elif persons and image_id not in person_of:
+            build.leave_out(path, f"it has no row in {Path(persons).name}")
+        else:
+            known[path] = boxes[image_id], class_of.get(image_id, "unknown"), person_of.get(image_id)
+    for image_id in boxes:
+        if image_id not in paths:
+            build.leave_out(build.folder / IMAGES / f"{image_id}.dcm", f"it is in {LABELS}, but its file is missing")
+    build.read(partial(_read_image, reader=RadiographReader(unknown_spacing), checksum=checksums), known)
+    manifest = build.write()
     if not persons:
         logger.info(
             "The split keeps each PatientID together. For the challenge itself give --persons, a table of the person "
@@ -123,51 +108,28 @@ def build_rsna_manifest(
     return manifest
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
-    entry = {"image": f"{IMAGES}/{row['id']}.dcm", "boxes": row["boxes"], "class": row["class"]}
-    return entry | ({"sha256": row["sha256"]} if "sha256" in row else {})
-
-
-def _touches(box: list[float], size: tuple[int, int]) -> bool:
-    """Whether a box has a part inside an image of (columns, rows)."""
-    return all(start < length and start + extent > 0 for start, extent, length in zip(box[:2], box[2:], size))
-
-
-def _read_header(path: Path, reader: RadiographReader, checksum: bool) -> dict[str, Any]:
-    """What the manifest's table needs of a file, or ``{"error": why it cannot be used}``."""
-    try:
-        dataset, _ = reader.open(path)
-    except DataError as error:
-        return {"error": str(error).removeprefix(f"{path}: ")}
+def _read_image(
+    path: Path, boxes: list[list[float]], kind: str, person: str | None, reader: RadiographReader, checksum: bool
+) -> Used:
+    dataset, _ = reader.open(path)
+    if not isinstance(dataset, Dataset):
+        raise DataError("it is not a DICOM file, but a picture. Export it again.")
+    boxes_to_mask(boxes, size_of(dataset))
     age = str(dataset.get("PatientAge") or "").rstrip("Y")
-    header = {
-        "size": (int(dataset.Columns), int(dataset.Rows)),
-        "patient": str(dataset.get("PatientID") or ""),
+    entry = {"image": path, "boxes": boxes, "class": kind}
+    if checksum:
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    notes: dict[str, int | str] = {
         "sex": str(dataset.get("PatientSex") or "unknown"),
         "age": f"{int(age) // 20 * 20:d} to {int(age) // 20 * 20 + 19:d}" if age.isdigit() else "unknown",
         "view": str(dataset.get("ViewPosition") or "unknown"),
     }
-    return header | ({"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} if checksum else {})
-
-
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. The challenge's folder holds {IMAGES}/, {LABELS} and {DETAILS}.")
-    try:
-        table = pd.read_csv(path, dtype={"patientId": str})
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        raise DataError(f"{path}: cannot be read as a CSV table ({error}). Download it again.") from error
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise DataError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(table)}. Name it so.")
-    if table["patientId"].isna().any():
-        raise DataError(f"{path}: line {table['patientId'].isna().idxmax() + 2} has no patientId. Correct it.")
-    return table
+    return Used(entry, person or str(dataset.get("PatientID") or "") or path.stem, notes)
 
 
 def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
     """The boxes of each image, in the order of the table; none for an image whose Target is 0."""
-    table = _read_table(path, ["patientId", *BOX, "Target"])
+    table = read_table(path, ["patientId"], [*BOX, "Target"])
     numbers = table[[*BOX, "Target"]].apply(pd.to_numeric, errors="coerce")
     positive, empty = numbers["Target"] == 1, table[BOX].isna().all(axis=1)
     valid = np.isfinite(numbers[BOX]).all(axis=1) & (numbers[["width", "height"]] > 0).all(axis=1)
@@ -183,36 +145,7 @@ def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
     return boxes
 
 
-def _read_persons(path: os.PathLike | str) -> dict[str, str]:
+def _read_persons(path: Path) -> dict[str, str]:
     """NIH names its files PERSON_NUMBER.png."""
-    table = _read_table(Path(path), ["patientId", "nih_image"])
+    table = read_table(path, ["patientId", "nih_image"])
     return dict(zip(table["patientId"], table["nih_image"].str.split("_").str[0]))
-
-
-def _summary(table: pd.DataFrame, left_out: list[tuple[str, str]], files: int) -> str:
-    """The table at the end: what each split holds, and what was left out and why."""
-    table = table.assign(boxes=table["boxes"].map(len), positives=table["boxes"].map(bool))
-    split = pd.Categorical(table["split"], SPLITS)
-    parts = [
-        table.groupby(split, observed=False)
-        .agg(
-            images=("id", "size"),
-            patients=("person", "nunique"),
-            positives=("positives", "sum"),
-            boxes=("boxes", "sum"),
-        )
-        .T
-    ]
-    for column in ("class", "sex", "age", "view"):
-        counts = pd.crosstab(table[column], split, dropna=False)
-        counts.index = [f"{column}: {value}" for value in counts.index]
-        parts.append(counts)
-    summary = pd.concat(parts).fillna(0).astype(int)
-    summary["all"] = summary.sum(axis=1)
-    reasons = pd.Series([reason for _, reason in left_out], dtype=str).value_counts()
-    lines = [summary.to_string(), f"\nused {len(table)} of {files} files; left out {len(left_out)}:"]
-    lines += [f"  {count} because: {reason}" for reason, count in reasons.head(20).items()]
-    lines += [f"  {name}: {reason}" for name, reason in left_out[:20]] if left_out else ["  nothing"]
-    if len(left_out) > 20:
-        lines.append(f"  ... and {len(left_out) - 20} more")
-    return "\n".join(lines)

@@ -361,5 +361,5 @@ def test_submission_of_the_challenge(tmp_path):
 
 def test_commands_report_bad_input(tmp_path):
     line = failing("pipelines", "manifest", "rsna", tmp_path / "gone", "--out", tmp_path / "m.json")
-    assert "stage_2_train_labels.csv: no such file" in line
+    assert "gone: no such folder. Give one that holds stage_2_train_images/" in line
     assert "gone: no such bundle" in failing("pipelines", "predict", "gone", "--input", tmp_path, "--output", tmp_path)
