@@ -33,7 +33,8 @@ def test_each_kind_has_its_arguments_and_command(kind, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args([kind, "--help"])
     assert "--out FILE" in capsys.readouterr().out
-    extra = {"masks": ["--task", "effusion", "--name", "n"]}.get(kind, [])
+    task = ["--task", "effusion", "--name", "n"]
+    extra = {"masks": task, "coco": [*task, "--annotations", "boxes.json"]}.get(kind, [])
     found = parser.parse_args([kind, "DIR", "--out", "m.json", "--fractions", "0.6", "0.2", "0.2", *extra])
     assert (found.folder, found.out, found.fractions) == ("DIR", "m.json", [0.6, 0.2, 0.2])
     assert found.seed is None and found.command.__name__.startswith("build_")
