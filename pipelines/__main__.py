@@ -12,20 +12,18 @@ from monai.bundle import run
 
 from transforms import DataError, plain_error, prepare_console
 
-from .abdominal_trauma import build_abdominal_trauma_manifest, build_png_slices_manifest
 from .benchmark import benchmark
 from .bundle import Bundle
 from .cross_validation import cross_validate
 from .ct_phantoms import draw_ct_phantoms
 from .export import export
 from .formats import FORMATS
+from .kinds import add_kinds
 from .label import start_server
 from .latency import latency
-from .masks import build_masks_manifest
 from .package import package
 from .phantoms import draw_phantoms
 from .prediction import NOTHING_DONE, predict
-from .rsna import build_rsna_manifest
 from .verify_package import verify
 
 
@@ -51,52 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     manifest = verbs.add_parser("manifest", help="make a manifest from a data set's folder")
-    kinds = manifest.add_subparsers(required=True, metavar="KIND")
-    rsna = kinds.add_parser("rsna", help="the RSNA Pneumonia Detection Challenge, or data in its layout")
-    rsna.add_argument("folder", metavar="DIR", help="holds stage_2_train_images/ and both CSV files")
-    rsna.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
-    rsna.add_argument("--name", default="rsna")
-    rsna.add_argument("--seed", type=int, default=0, help="of the split")
-    rsna.add_argument(
-        "--fractions", type=float, nargs=3, default=(0.7, 0.15, 0.15), metavar=("TRAINING", "VALIDATION", "TEST")
-    )
-    rsna.add_argument("--persons", metavar="CSV", help="patientId,nih_image: the person behind each image")
-    rsna.add_argument("--checksums", action="store_true", help="note each file's SHA-256")
-    rsna.add_argument("--unknown_spacing", choices=("refuse", "pixels"), default="refuse")
-    rsna.set_defaults(command=build_rsna_manifest)
-
-    challenge = "the RSNA 2023 Abdominal Trauma challenge"
-    for kind, build, text, holds in (
-        (
-            "trauma",
-            build_abdominal_trauma_manifest,
-            f"{challenge}, or data in its layout",
-            "train_images/, segmentations/",
-        ),
-        ("trauma_png", build_png_slices_manifest, f"PNG slices of {challenge}", "images/ and masks/"),
-    ):
-        trauma = kinds.add_parser(kind, help=text)
-        trauma.add_argument("folder", metavar="DIR", help=f"holds {holds}")
-        trauma.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
-        trauma.add_argument("--name")
-        trauma.add_argument("--seed", type=int, default=0, help="of the split")
-        trauma.add_argument(
-            "--fractions", type=float, nargs=3, default=(0.7, 0.15, 0.15), metavar=("TRAINING", "VALIDATION", "TEST")
-        )
-        trauma.set_defaults(command=build)
-
-    masks = kinds.add_parser("masks", help="folders of radiographs and of masks drawn on them")
-    masks.add_argument("folder", metavar="DIR", help="images below CXR_png/, images/ or image/, masks below masks/ …")
-    masks.add_argument("--task", required=True, choices=("lungs", "opacity"))
-    masks.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
-    masks.add_argument("--name", required=True)
-    masks.add_argument("--licence")
-    masks.add_argument("--seed", type=int, default=0, help="of the split")
-    masks.add_argument(
-        "--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAINING", "VALIDATION", "TEST")
-    )
-    masks.add_argument("--patients", metavar="CSV", help="image,patient: which images are of one patient")
-    masks.set_defaults(command=build_masks_manifest)
+    add_kinds(manifest)
 
     phantoms = verbs.add_parser("phantoms", help="draw phantom radiographs, with boxes or masks")
     phantoms.add_argument("folder", metavar="DIR")

@@ -19,7 +19,8 @@ from transforms import DataError, check_writable
 from transforms.atomic_files import atomic_write
 
 from .bundle import Bundle
-from .manifest import SPLITS, read_manifest, split_patients, write_manifest
+from .manifest import read_manifest, write_manifest
+from .splits import SPLITS, split_patients
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,12 @@
-"""The manifest: which files, which patient, which split, what is the truth. Reading, checking, writing, splitting.
+"""The manifest: which files, which patient, which split, what is the truth. Reading, checking, writing.
 
 Its fields are in data_manifests/manifest.schema.json. Knows no data set by name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -17,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
-from monai.data import ImageReader
 
-from transforms import DataError
+from transforms import CTReader, DataError, RadiographReader
 from transforms.atomic_files import atomic_write
 
+from .splits import SPLITS
+
 SCHEMA = Path(__file__).resolve().parents[1] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines
-SPLITS = ("training", "validation", "test")
 
 
 def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
@@ -49,11 +45,11 @@ def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}). Make it anew with: python -m pipelines manifest.") from error
     schema = json.loads(SCHEMA.read_text())
-    error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
-    if error is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
+    if fault is not None:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.absolute_path)
         raise DataError(
-            f"{path}: is not a manifest of version 1: at manifest{place}: {error.message[:200]}. Correct it as "
+            f"{path}: is not a manifest of version 1: at manifest{place}: {fault.message[:200]}. Correct it as "
             "data_manifests/README.md says, or make it anew with: python -m pipelines manifest."
         )
     _check_patients(manifest, path)
@@ -70,21 +66,6 @@ def _check_patients(manifest: dict[str, Any], path: Path) -> None:
                     f"{path}: the patient of {split}[{number}] is in {first} too. A patient belongs to one split: move "
                     "all of the patient's entries into one."
                 )
-
-
-def make_manifest(head: dict[str, Any], entries: Sequence[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
-    """Put a manifest together; whom an entry is of is replaced by a hash, whose salt is kept nowhere.
-
-    Args:
-        head: its fields but for the version and the lists.
-        entries: of each image the split, the patient, and the entry without ``patient_id``.
-    """
-    salt = secrets.token_hex(16)
-    manifest: dict[str, Any] = {"manifest_version": 1, **head, **{split: [] for split in SPLITS}}
-    for split, patient, entry in entries:
-        named = {"image": entry["image"], "patient_id": pseudonym(patient, salt)}
-        manifest[split].append(named | entry)
-    return manifest
 
 
 def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
@@ -115,7 +96,7 @@ def datalist(
     manifest: os.PathLike | str,
     dataset_dir: os.PathLike | str,
     split: str,
-    reader: ImageReader | None = None,
+    reader: RadiographReader | CTReader | None = None,
     task: str | None = None,
 ) -> DataList:
     """One split of a manifest as MONAI's data list.
@@ -177,50 +158,3 @@ def datalist(
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:
     return [str(root / path) for path in paths] if isinstance(paths, list) else str(root / paths)
-
-
-def check_fractions(fractions: Sequence[float]) -> None:
-    """Check the fractions of training, validation and test, for those who have much to do before they split.
-
-    Raises:
-        DataError: if they are not three, none negative, that add up to 1.
-    """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise DataError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
-
-
-def split_patients(
-    patients: Sequence[str], strata: Sequence[str], fractions: Sequence[float], seed: int
-) -> dict[str, str]:
-    """Divide patients over training, validation and test, each stratum alike.
-
-    Args:
-        patients: the patient of each image; a patient may come several times.
-        strata: the stratum of each image; a patient's is the rarest of its images'.
-        fractions: of training, validation and test; they must add up to 1.
-        seed: the same seed gives the same split.
-
-    Returns:
-        the split of each patient.
-
-    Raises:
-        DataError: if the fractions are not three that add up to 1.
-    """
-    check_fractions(fractions)
-    frequency = Counter(strata)
-    stratum_of: dict[str, str] = {}
-    for patient, stratum in zip(patients, strata):
-        stratum_of[patient] = min(stratum_of.get(patient, stratum), stratum, key=lambda s: (frequency[s], s))
-    rng = np.random.default_rng(seed)
-    split_of: dict[str, str] = {}
-    for stratum in sorted(frequency):
-        members = rng.permutation(sorted(p for p, s in stratum_of.items() if s == stratum))
-        bounds = np.round(np.cumsum(fractions) * len(members)).astype(int)
-        for split, part in zip(SPLITS, np.split(members, bounds[:2])):
-            split_of.update({str(patient): split for patient in part})
-    return split_of
-
-
-def pseudonym(identity: str, salt: str) -> str:
-    """A salted hash in the place of a patient's identity; without the salt it cannot be searched for."""
-    return hashlib.sha256(f"{salt}:{identity}".encode()).hexdigest()[:16]

@@ -29,9 +29,10 @@ from tqdm import tqdm
 
 from transforms import DataError
 
-from .manifest import SPLITS, read_manifest
-from .masks import build_masks_manifest
-from .rsna import CLASSES, build_rsna_manifest
+from .manifest import read_manifest
+from .mask_folders import build_masks_manifest
+from .rsna_pneumonia import CLASSES, build_rsna_manifest
+from .splits import SPLITS
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from monai.transforms import Compose, LoadImaged
 
 from pipelines import draw_ct_phantoms
 from pipelines.ct_phantoms import BOWEL, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
-from pipelines.manifest import SPLITS, datalist, read_manifest
+from pipelines.manifest import datalist, read_manifest
+from pipelines.splits import SPLITS
 from transforms import CTReader, DataError, MatchGridd
 
 LOAD = Compose([LoadImaged(["image", "label"], reader=CTReader()), MatchGridd("label", values=range(6))])

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import draw_phantoms
 from pipelines.phantoms import NORMAL, OPACITY, draw_radiograph
-from pipelines.rsna import CLASSES, DETAILS, IMAGES, LABELS
+from pipelines.rsna_pneumonia import CLASSES, DETAILS, IMAGES, LABELS
 from transforms import DataError
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.__main__ import main
 from pipelines.manifest import datalist
-from pipelines.masks import build_masks_manifest
-from transforms import DataError
+from pipelines.mask_folders import build_masks_manifest
+from transforms import DataError, MaskReader
 
 
 def picture(path, value=200, shape=(8, 6)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
+    Image.fromarray(np.broadcast_to(value, shape).astype(np.uint8)).save(path)
 
 
 def build(folder, **settings):
@@ -67,16 +69,17 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path, caplog):
     picture(tmp_path / "images" / "alone.png")
     picture(tmp_path / "masks" / "orphan.png")
     picture(tmp_path / "masks" / "1.png", shape=(9, 6))
-    picture(tmp_path / "masks" / "2.png", value=1)
+    picture(tmp_path / "masks" / "2.png", value=2)
     picture(tmp_path / "more" / "images" / "3.png")
     with caplog.at_level("INFO"):
         assert set(build(tmp_path)) == {"images/0.png", "images/4.png"}
     for text in (
-        "alone: it has no mask",
-        "orphan: it is a mask without an image",
-        "1: the image is of (6, 8) pixels, its mask of (6, 9)",
-        "2.png: its greatest value is 1 of 255",
-        "3: 2 images have this name",
+        "used 2, left out 6",
+        "1  images/alone.png: it has no mask",
+        "1  masks/orphan.png: it is a mask without an image",
+        "1  images/1.png: the image is of (6, 8) pixels, its mask of (6, 9)",
+        "1  images/2.png: masks/2.png: its greatest value is 2 of 255",
+        "2  images/3.png, more/images/3.png: 2 images have its name",
     ):
         assert text in caplog.text
 
@@ -92,18 +95,44 @@ def test_images_of_one_patient_stay_together(tmp_path):
         people = [found[f"images/{number}.png"]["patient_id"] for number in range(20)]
         assert [len(set(people[start : start + 4])) for start in (0, 4, 8)] == [1, 1, 1]
         assert len(set(people)) == 3 + 8
-    for text, message in (
-        ("image,person\n1,p\n", "must have the columns image and patient; it has image, person"),
-        ("image,patient\n1,p\n2,\n", "line 3 has no patient"),
-        ("image,patient\n1,p\n1,q\n", "names 1 twice"),
-        ("image,patient\n1,p\n2.png,p\n", "1 of its 2 images are not in the folder, the first: 2.png"),
-    ):
-        table.write_text(text)
-        with pytest.raises(DataError, match=message):
-            build(tmp_path, patients=table)
+    table.write_text("image,patient\n2.png,p\n")
+    with pytest.raises(DataError, match="1 of its 1 images are not in the folder, the first: 2.png"):
+        build(tmp_path, patients=table)
+
+
+def test_masks_of_0_and_1_are_read_as_label_maps(tmp_path):
+    for number in range(3):
+        picture(tmp_path / "images" / f"{number}.png")
+        picture(tmp_path / "masks" / f"{number}.png", value=np.eye(8, 6))
+    assert len(build(tmp_path)) == 3
+    assert MaskReader().get_data([tmp_path / "masks" / "0.png"])[0].sum() == 6
+
+
+def test_a_fifth_bundle_needs_no_other_builder(tmp_path):
+    for number in range(4):
+        picture(tmp_path / "images" / f"{number}.png")
+        picture(tmp_path / "masks" / f"{number}.png")
+    command = ["manifest", "masks", str(tmp_path), "--task", "effusion_2", "--name", "n", "--out"]
+    assert main([*command, str(tmp_path / "m.json"), "--fractions", "0.5", "0.25", "0.25"]) == 0
+    assert len(datalist(tmp_path / "m.json", tmp_path, "training", task="effusion_2")) == 2
+    with pytest.raises(DataError, match="its task is effusion_2, this bundle's is lungs"):
+        datalist(tmp_path / "m.json", tmp_path, "training", task="lungs")
+
+
+def test_nifti_and_turned_pictures(tmp_path):
+    """A picture's size is that in which it is shown; a NIfTI file of one slice has one too."""
+    turned = Image.new("L", (6, 8))
+    turned.getexif()[0x0112] = 6  # a quarter turn
+    (tmp_path / "images").mkdir()
+    turned.save(tmp_path / "images" / "a.jpg", exif=turned.getexif())
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((8, 6, 1), np.int16), affine), tmp_path / "images" / "b.nii.gz")
+    for name in "ab":
+        picture(tmp_path / "masks" / f"{name}.png", shape=(6, 8))
+    assert set(build(tmp_path)) == {"images/a.jpg", "images/b.nii.gz"}
 
 
 def test_folder_without_pairs(tmp_path):
     picture(tmp_path / "images" / "1.png")
-    with pytest.raises(DataError, match="no image with a mask: 1 images .* and 0 masks"):
+    with pytest.raises(DataError, match=r"can be used \(1 left out, the first: images/1.png: it has no mask\)"):
         build(tmp_path)
