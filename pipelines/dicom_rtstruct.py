@@ -19,7 +19,8 @@ from skimage.measure import find_contours
 from transforms import DataError, OutputLayout
 from transforms.atomic_files import atomic_path
 
-from .dicom_seg import SERIES_NUMBER, Algorithm, code, equipment, identify, read_source
+from .algorithm import Algorithm
+from .dicom_seg import SERIES_NUMBER, code, equipment, identify, read_source
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # retired as a class of objects, but still what refers to a study here
 DECIMALS = 4  # of a millimetre; a DS has no room for more than 16 characters
@@ -66,7 +67,7 @@ def write_rtstruct(
             f"{sources[0]}: lacks FrameOfReferenceUID (0020,0052), without which contours have no place. Export the "
             "series again, or write NIfTI: --format nifti."
         )
-    structures = highdicom.base.SOPClass(
+    structures = highdicom.SOPClass(
         study_instance_uid=first.StudyInstanceUID,
         series_instance_uid=highdicom.UID(),
         series_number=SERIES_NUMBER + 1000 + int(first.get("SeriesNumber") or 0) % 1000,
@@ -90,23 +91,23 @@ def write_rtstruct(
     structures.StructureSetDate = structures.InstanceCreationDate
     structures.StructureSetTime = structures.InstanceCreationTime
     structures.ReferencedFrameOfReferenceSequence = [_refer(headers)]
-    numbers = range(1, len(segments) + 1)
-    structures.StructureSetROISequence = [
-        _item(
-            ROINumber=number,
-            ReferencedFrameOfReferenceUID=first.FrameOfReferenceUID,
-            ROIName=segment["label"],
-            ROIGenerationAlgorithm=algorithm.type,
-            ROIDerivationAlgorithmIdentificationSequence=identify(algorithm),
+    labels = labels.astype(np.uint8)
+    rois, contours, observations = [], [], []
+    for number, (segment, box) in enumerate(zip(segments, find_objects(labels, len(segments))), start=1):
+        rois.append(
+            _item(
+                ROINumber=number,
+                ReferencedFrameOfReferenceUID=first.FrameOfReferenceUID,
+                ROIName=segment["label"],
+                ROIGenerationAlgorithm=algorithm.type,
+                ROIDerivationAlgorithmIdentificationSequence=identify(algorithm),
+            )
         )
-        for number, segment in zip(numbers, segments)
-    ]
-    boxes = find_objects(labels, len(segments))
-    structures.ROIContourSequence = [
-        _describe_contours(number, segment, _trace(labels, number, box, headers) if box else [])
-        for number, segment, box in zip(numbers, segments, boxes)
-    ]
-    structures.RTROIObservationsSequence = [_observe(number, segment) for number, segment in zip(numbers, segments)]
+        contours.append(_describe_contours(number, segment, _trace(labels, number, box, headers) if box else []))
+        observations.append(_observe(number, segment))
+    structures.StructureSetROISequence = rois
+    structures.ROIContourSequence = contours
+    structures.RTROIObservationsSequence = observations
     with atomic_path(path) as scratch:
         structures.save_as(scratch)
 
@@ -152,18 +153,20 @@ def _corners(curve: np.ndarray) -> np.ndarray:
     return curve[np.abs(np.roll(x, 1) * y - np.roll(y, 1) * x) > 1e-6]
 
 
-def _trace(labels: np.ndarray, number: int, box: tuple[slice, slice, slice], headers: Sequence[Dataset]) -> list[Dataset]:
-    """The contours of one label, which lies in a box of the grid."""
-    contours = []
-    start = np.array([box[0].start, box[1].start])
-    for z in range(box[2].start, box[2].stop):
+def _trace(
+    labels: np.ndarray, number: int, box: tuple[slice, slice, slice], headers: Sequence[Dataset]
+) -> list[Dataset]:
+    """The contours of one label, all of which lies in a box of the grid."""
+    contours: list[Dataset] = []
+    along_x, along_y, along_z = box
+    for z in range(along_z.start, along_z.stop):
         header = headers[z]
         row, column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
         spacing_y, spacing_x = map(float, header.PixelSpacing)  # between rows, between columns (PS3.3 10.7.1.3)
         to_millimetres = np.array([row * spacing_x, column * spacing_y])
-        corner = np.array(header.ImagePositionPatient, float)
-        for polygon in outline(labels[(*box[:2], z)] == number):
-            points = corner + (polygon + start) @ to_millimetres
+        first_pixel = np.array(header.ImagePositionPatient, float)
+        for polygon in outline(labels[along_x, along_y, z] == number):
+            points = first_pixel + (polygon + [along_x.start, along_y.start]) @ to_millimetres
             contours.append(
                 _item(
                     ContourNumber=len(contours) + 1,
