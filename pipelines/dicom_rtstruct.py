@@ -11,6 +11,7 @@ import highdicom
 import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
 from scipy.ndimage import find_objects
@@ -167,15 +168,16 @@ def _trace(
         first_pixel = np.array(header.ImagePositionPatient, float)
         for polygon in outline(labels[along_x, along_y, z] == number):
             points = first_pixel + (polygon + [along_x.start, along_y.start]) @ to_millimetres
-            contours.append(
-                _item(
-                    ContourNumber=len(contours) + 1,
-                    ContourImageSequence=[_image(header)],
-                    ContourGeometricType="CLOSED_PLANAR",
-                    NumberOfContourPoints=len(points),
-                    ContourData=points.round(DECIMALS).ravel().tolist(),
-                )
+            contour = _item(
+                ContourNumber=len(contours) + 1,
+                ContourImageSequence=[_image(header)],
+                ContourGeometricType="CLOSED_PLANAR",
+                NumberOfContourPoints=len(points),
             )
+            # as text: pydicom makes an object of each number, which is most of the time for a whole CT
+            text = "\\".join(map(str, points.round(DECIMALS).ravel().tolist()))
+            contour.add(DataElement("ContourData", "DS", text, already_converted=True))
+            contours.append(contour)
     return contours
 
 
