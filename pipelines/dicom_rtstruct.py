@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import highdicom
 import numpy as np
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
 from scipy.ndimage import find_objects
 from skimage.measure import find_contours
 
-from transforms import DataError, OutputLayout
+from transforms import DataError, OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
-from .dicom_seg import SERIES_NUMBER, code, equipment, identify, read_source
+from .dicom_seg import SERIES_NUMBER, code, equipment, highdicom, identify, read_source  # says where one is missing
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # retired as a class of objects, but still what refers to a study here
 DECIMALS = 4  # of a millimetre; a DS has no room for more than 16 characters
@@ -232,7 +230,7 @@ def _item(**values: Any) -> Dataset:
     return item
 
 
-class SaveRTStructd(MapTransform):
+class SaveRTStructd(SaveFiled):
     """Writes each volume of labels as a DICOM RT Structure Set, see :func:`write_rtstruct`.
 
     Args:
@@ -251,15 +249,11 @@ class SaveRTStructd(MapTransform):
         algorithm: Algorithm,
         sources_key: str = "sources",
     ):
-        super().__init__(keys)
-        self.layout = layout
+        super().__init__(keys, layout)
         self.segments = segments
         self.algorithm = algorithm
         self.sources_key = sources_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        for key in self.key_iterator(data):
-            path = Path(self.layout.filename(subject=data[key].meta["filename_or_obj"]))
-            labels = np.asarray(data[key][0].cpu())
-            write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm)
-        return data
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        labels = np.asarray(data[key][0].cpu())
+        write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm)

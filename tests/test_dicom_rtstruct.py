@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
+import sys
 
 import nibabel
 import numpy as np
@@ -327,8 +329,7 @@ def test_transform_names_the_file_after_the_image(phantom, tmp_path):
     layout = OutputLayout(tmp_path, folder.parent, "rtstruct", ".dcm")
     pred = MetaTensor(labels[None].astype(np.float32), meta={"filename_or_obj": str(folder)})
     data = {"pred": pred, "sources": [str(file) for file in files]}
-    assert SaveRTStructd("pred", layout, ORGANS, ALGORITHM)(data) is data
-    (path,) = tmp_path.rglob("*.dcm")
+    (path,) = SaveRTStructd("pred", layout, ORGANS, ALGORITHM)(data)["written"]
     assert path.name == f"{folder.name}_rtstruct.dcm"
     assert np.array_equal(read_back(path, files, np.logical_xor)[0]["spleen"], labels == 2)
 
@@ -337,6 +338,14 @@ def test_no_module_imports_it_unasked():
     for module in (ROOT / "pipelines").rglob("*.py"):
         imports = [node for node in ast.parse(module.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert "dicom_rtstruct" not in " ".join(map(ast.unparse, imports)), module
+
+
+def test_what_is_missing_says_its_fix(monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    for name in ("pipelines.dicom_seg", "pipelines.dicom_rtstruct"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(DataError, match="pip install 'highdicom"):
+        importlib.import_module("pipelines.dicom_rtstruct")
 
 
 @pytest.mark.real
