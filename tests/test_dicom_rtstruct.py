@@ -90,17 +90,17 @@ def contours_of(written):
 def read_back(path, files, combine):
     """The voxels whose centres lie in the contours, by name, on the grid that SimpleITK finds in the images."""
     image = sitk.ReadImage([str(file) for file in files])
-    columns, rows, slices = image.GetSize()
-    centres = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij"), -1).reshape(-1, 2)
     masks = {}
     for name, contours in contours_of(pydicom.dcmread(path)).items():
-        masks[name] = np.zeros((columns, rows, slices), bool)
+        masks[name] = np.zeros(image.GetSize(), bool)
         for contour in contours:
             index = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in points_of(contour)])
             z = round(index[0, 2])
             assert np.abs(index[:, 2] - z).max() < 1e-3
-            inside = Polygon(index[:, :2]).contains_points(centres).reshape(columns, rows)
-            masks[name][:, :, z] = combine(masks[name][:, :, z], inside)
+            (left, top), (right, bottom) = np.rint(index[:, :2].min(axis=0)), np.rint(index[:, :2].max(axis=0))
+            box = masks[name][int(left) : int(right) + 1, int(top) : int(bottom) + 1, z]
+            centres = np.argwhere(np.ones_like(box)) + [left, top]
+            box[:] = combine(box, Polygon(index[:, :2]).contains_points(centres).reshape(box.shape))
     return masks, image
 
 
