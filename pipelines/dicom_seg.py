@@ -145,7 +145,7 @@ def read_source(path: os.PathLike | str) -> Dataset:
     return header
 
 
-def equipment(algorithm: Algorithm) -> dict[str, str]:
+def equipment(algorithm: Algorithm) -> dict[str, Any]:
     """What highdicom's objects say of what made them."""
     return {
         "manufacturer": MANUFACTURER,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,16 @@ from pipelines.ct_phantoms import draw_ct_phantoms
 from pipelines.phantoms import IN_FILE_FORMAT, draw_phantoms
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def errors_of(path: Path) -> list[str]:
+    """What dciodvfy finds wrong with a DICOM object, or the test is skipped."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed: apt install dicom3tools")
+    result = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
+    said = result.stderr + result.stdout
+    assert any(known in said for known in ("Segmentation", "Comprehensive3DSR", "RTStructureSet"))
+    return [line for line in said.splitlines() if line.startswith("Error")]
 
 
 @pytest.fixture(scope="session")

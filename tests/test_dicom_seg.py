@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
-import subprocess
 import sys
 
 import highdicom
@@ -22,7 +20,7 @@ from pipelines.dicom_report import write_report
 from pipelines.dicom_seg import write_segmentation
 from transforms import CTReader, DataError
 
-from .conftest import ROOT
+from .conftest import ROOT, errors_of
 
 ALGORITHM = Algorithm("Organs of a test", "1.2.3, weights 0123", "0123456789abcdef" * 4)
 COLUMNS, ROWS = 30, 20
@@ -179,14 +177,6 @@ def test_segments_have_the_codes_and_colours_of_the_field(oblique, tmp_path):
         ("right kidney", "64033007", "SCT", ["Right"], (185, 102, 83)),
         ("bowel", "113276009", "SCT", [], (205, 167, 142)),
     ]
-
-
-def errors_of(path):
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed: apt install dicom3tools")
-    result = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
-    assert "Segmentation" in result.stderr + result.stdout or "Comprehensive3DSR" in result.stderr + result.stdout
-    return [line for line in (result.stderr + result.stdout).splitlines() if line.startswith("Error")]
 
 
 DX = {
