@@ -46,6 +46,10 @@ def _segmentation(bundle: Bundle, algorithm: Algorithm) -> Configuration:
     return _dicom("dicom_seg", "SaveSegmentationd", algorithm) | {"segments": bundle.segments}
 
 
+def _structures(bundle: Bundle, algorithm: Algorithm) -> Configuration:
+    return _dicom("dicom_rtstruct", "SaveRTStructd", algorithm) | {"segments": bundle.segments}
+
+
 def _report(bundle: Bundle, algorithm: Algorithm) -> Configuration:
     return _dicom("dicom_report", "SaveReportd", algorithm) | {"finding": bundle.segments[0]}
 
@@ -60,6 +64,7 @@ FORMATS = {
     "png": Format(".png", _mask, volumes=False),
     "nifti": Format(".nii.gz", _mask),
     "seg": Format(".dcm", _segmentation, postfix="seg", needs_dicom=True),
+    "rtstruct": Format(".dcm", _structures, postfix="rtstruct", needs_dicom=True, planes=False),
 }
 REPORT = Format(".dcm", _report, postfix="report", needs_dicom=True, volumes=False)
 

@@ -175,9 +175,19 @@ def test_nothing_done(tmp_path, settings, capsys):
         run("pneumonia", tmp_path / "gone", tmp_path / "out", settings)
 
 
+def test_structure_sets_of_ct(tree, tmp_path, settings):
+    """Each refers to its own series, and has a region for each organ that the bundle knows."""
+    assert run("abdomen", tree, tmp_path / "out", settings, format="rtstruct") == 0
+    written = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*_rtstruct.dcm")]
+    assert len(written) == 3 and len({structures.FrameOfReferenceUID for structures in written}) == 3
+    organs = ["liver", "spleen", "left kidney", "right kidney", "bowel"]
+    assert all([roi.ROIName for roi in structures.StructureSetROISequence] == organs for structures in written)
+
+
 @pytest.mark.parametrize(
     ("bundle", "asked", "message"),
     [
+        ("lungs", {"format": "rtstruct"}, "which RTSTRUCT cannot hold. Give --format png or nifti or seg"),
         ("abdomen", {"format": "png"}, "which PNG cannot hold"),
         ("abdomen", {"format": "seg", "fractional": True}, "labels, not probabilities"),
         ("lungs", {"report": True}, "finds no boxes"),
