@@ -15,9 +15,9 @@ from ignite.engine import Engine, Events
 
 from transforms.atomic_files import atomic_write
 
-from .class_metrics import RocHistograms, confusion_matrix, dice_of, iou_of
-from .class_pictures import draw_class_cases, draw_confusion, draw_roc
-from .metrics import log_metrics, write_metrics
+from .binary_metrics import log_metrics, write_metrics
+from .multiclass_metrics import RocHistograms, confusion_matrix, dice_of, iou_of
+from .multiclass_pictures import draw_class_cases, draw_confusion, draw_roc
 
 SHOWN = 3  # cases in each picture
 
@@ -32,7 +32,7 @@ class ClassReport:
 
     Confusion, accuracy, Dice and IoU are of the labels in the images' own grids. ROC curves need probabilities, which
     exist in the network's grid: they are gathered there, slice by slice, into histograms
-    (:class:`pipelines.class_metrics.RocHistograms`), so that those of a slice, never of a volume, are in memory.
+    (:class:`pipelines.multiclass_metrics.RocHistograms`), so that those of a slice, never of a volume, are in memory.
 
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``cases.csv``, ``confusion_matrix.csv`` and
     ``.png``, ``roc.png``, and ``best.png``, ``median.png`` and ``worst.png`` of the cases with an organ, by the mean

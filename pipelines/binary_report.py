@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import zlib
 from collections.abc import Sequence
@@ -13,14 +12,11 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
-from transforms import DataError, check_writable, image_name
 from transforms.atomic_files import atomic_write
 
-from .detection import mask_to_boxes, mean_average_precision, write_submission
-from .metrics import image_row, log_metrics, summarise, surface_distances, write_metrics
-from .pictures import draw_cases
-
-logger = logging.getLogger(__name__)
+from .binary_metrics import image_row, log_metrics, summarise, surface_distances, write_metrics
+from .binary_pictures import draw_cases
+from .rsna_score import mask_to_boxes, mean_average_precision
 
 SHOWN = 3  # cases in each picture
 
@@ -39,7 +35,7 @@ class EvaluationReport:
         folder: where the report goes.
         data: the data list that is evaluated.
         threshold: a pixel at or above it is predicted.
-        batch_size: of the metrics by batch, see :func:`pipelines.metrics.summarise`.
+        batch_size: of the metrics by batch, see :func:`pipelines.binary_metrics.summarise`.
         surface_distance: whether to measure the average surface distance too, in pixels of the image's own grid and,
             where all files say their spacing, in millimetres.
     """
@@ -111,40 +107,3 @@ class EvaluationReport:
             caption = f"case {number}: Dice {row['dice']:.2f}"
             cases.append({"image": image[0], "truth": truth, "prediction": prediction, "caption": caption})
         draw_cases(cases, self.folder / f"{which}.png", f"{which} of the positives by Dice")
-
-
-class Submission:
-    """Handler of an evaluator: writes the boxes of all images as the challenge's submission.
-
-    Its rows are named after the images' files, which the challenge names after its patients: hence a file of its own,
-    only on demand.
-
-    Args:
-        path: the CSV to write.
-        threshold: a pixel at or above it belongs to a box.
-    """
-
-    def __init__(self, path: os.PathLike | str, threshold: float = 0.5):
-        self.path = Path(path)
-        self.threshold = threshold
-        check_writable([self.path.absolute().parent])
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.started)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
-        engine.add_event_handler(Events.COMPLETED, self.completed)
-
-    def started(self, engine: Engine) -> None:
-        self.found: dict[str, list] = {}
-
-    def iteration_completed(self, engine: Engine) -> None:
-        for item in engine.state.output:
-            probability = item["probability"]
-            image_id = image_name(probability.meta["filename_or_obj"])
-            if image_id in self.found:
-                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
-            self.found[image_id] = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
-
-    def completed(self, engine: Engine) -> None:
-        write_submission(self.found, self.path)
-        logger.info("wrote the boxes of %d images to %s", len(self.found), self.path)

@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 from sklearn import metrics as sklearn
 
-from pipelines.metrics import image_row, summarise, surface_distances
+from pipelines.binary_metrics import image_row, summarise, surface_distances
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from transforms import CLASS_COLOURS, class_overlay
 
-from .pictures import save_figure
+from .figures import save_figure
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: os.PathLike | str) -> None:

@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as sklearn
 
 from pipelines import MeanOfOrgans
-from pipelines.class_metrics import BINS, RocHistograms, confusion_matrix, dice_of, iou_of
+from pipelines.multiclass_metrics import BINS, RocHistograms, confusion_matrix, dice_of, iou_of
 
 CLASSES = 4
 
