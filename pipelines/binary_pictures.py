@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.colors import to_rgb
 
-from .figures import save_figure
+from .figures import Panel, draw_rows
 
 TRUTH, PREDICTION = "#00c2a8", "#ff7f0e"  # told apart by people with any colour vision
 
@@ -22,25 +21,22 @@ def draw_cases(cases: Sequence[dict], path: os.PathLike | str, title: str) -> No
         path: the PNG to write.
         title: above all.
     """
-    figure = Figure(figsize=(12.5, 3.3 * len(cases) + 0.4), layout="constrained")
-    grid = figure.subplots(len(cases), 4, squeeze=False)
-    for axes, case in zip(grid, cases):
+    rows = []
+    for case in cases:
         image, truth, prediction = (np.asarray(case[key]).T for key in ("image", "truth", "prediction"))
-        for axis, name in zip(axes, ("image", "truth", "prediction", "overlay: truth green, prediction orange")):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-            axis.set_axis_off()
-            axis.set_title(name, fontsize=9)
-        axes[0].set_title(case["caption"], fontsize=9, loc="left")
-        _fill(axes[1], truth, TRUTH)
-        _fill(axes[2], prediction, PREDICTION)
-        for mask, colour in ((truth, TRUTH), (prediction, PREDICTION)):
-            if mask.any() and not mask.all():
-                axes[3].contour(mask, levels=[0.5], colors=[colour], linewidths=1.6)
-    figure.suptitle(title)
-    save_figure(figure, path)
+        outlines = [(TRUTH, truth), (PREDICTION, prediction)]
+        rows.append(
+            [
+                Panel(case["caption"], image),
+                Panel("truth", _shaded(image, truth, TRUTH)),
+                Panel("prediction", _shaded(image, prediction, PREDICTION)),
+                Panel("overlay: truth green, prediction orange", image, outlines),
+            ]
+        )
+    draw_rows(rows, path, title)
 
 
-def _fill(axis, mask: np.ndarray, colour: str) -> None:
-    shade = np.zeros((*mask.shape, 4))
-    shade[mask > 0] = [*matplotlib.colors.to_rgb(colour), 0.45]
-    axis.imshow(shade)
+def _shaded(image: np.ndarray, mask: np.ndarray, colour: str) -> np.ndarray:
+    picture = np.repeat(image[..., None].clip(0, 1), 3, axis=2)
+    picture[mask > 0] = 0.55 * picture[mask > 0] + 0.45 * np.array(to_rgb(colour))
+    return picture
