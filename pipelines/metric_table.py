@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.metrics import compute_average_surface_distance
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from transforms.atomic_files import atomic_write
@@ -44,6 +44,7 @@ OVERLAP: dict[str, Callable[[Counts, Counts, Counts], Counts]] = {"dice": dice, 
 # images or cases where both have a surface.
 SURFACE: dict[str, Callable[..., torch.Tensor]] = {
     "average_surface_distance": partial(compute_average_surface_distance, include_background=True, symmetric=True),
+    "hausdorff_distance_95th_percentile": partial(compute_hausdorff_distance, include_background=True, percentile=95),
 }
 
 

@@ -94,9 +94,11 @@ def test_surfaces_are_measured_in_pixels_and_where_the_spacing_is_known_in_milli
     assert (pixels[0], mm[0]) == (0, 0)
     # one pixel at (11, 3), and the outline of 8 x 6 pixels whose nearest pixel is (9, 3): x is half as long as y
     outline = [(x, y) for x in range(2, 10) for y in range(3, 9) if x in (2, 9) or y in (3, 8)]
-    for found, (step_x, step_y) in ((pixels[3], (1, 1)), (mm[3], (0.25, 0.5))):
+    for unit, found, (step_x, step_y) in (("pixels", pixels[3], (1, 1)), ("mm", mm[3], (0.25, 0.5))):
         apart = [np.hypot((11 - x) * step_x, (3 - y) * step_y) for x, y in outline]
         assert found == pytest.approx(np.mean([*apart, min(apart)]))
+        found = rows[f"hausdorff_distance_95th_percentile_in_{unit}"][3]
+        assert found == pytest.approx(np.percentile(apart, 95))
     metrics = json.loads((out / "metrics.json").read_text())
     for unit, column in (("pixels", pixels), ("mm", mm)):
         mean = metrics[f"average_surface_distance_in_{unit}_by_image_where_both_have_a_surface"]

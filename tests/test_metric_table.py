@@ -44,12 +44,28 @@ def test_two_points_are_as_far_apart_as_pythagoras_says():
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((40, 30), (0.3, 0.2)), ((24, 20, 16), (0.7, 0.8, 5.0))])
-def test_average_is_over_every_surface_pixel_to_the_nearest_of_the_other(shape, spacing):
+def test_distances_are_those_of_every_surface_pixel_to_the_nearest_of_the_other(shape, spacing):
     prediction, truth = blobs(shape, seed=0)
-    expected = np.concatenate(distances(prediction, truth, spacing)).mean()
-    for masks in ((prediction, truth), (torch.from_numpy(prediction), torch.from_numpy(truth))):
+    there, back = distances(prediction, truth, spacing)
+    percentile = max(np.percentile(there, 95), np.percentile(back, 95))
+    for masks in ((prediction, truth), (truth, prediction), (torch.from_numpy(prediction), torch.from_numpy(truth))):
         found = measure_surface(*masks, {"mm": spacing})
-        assert found["average_surface_distance_in_mm"] == pytest.approx(expected, rel=1e-5)
+        assert found["average_surface_distance_in_mm"] == pytest.approx(np.append(there, back).mean(), rel=1e-5)
+        assert found["hausdorff_distance_95th_percentile_in_mm"] == pytest.approx(percentile, rel=1e-5)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (0, 1, 2), (2, 0, 1)])
+def test_a_line_that_is_too_long(axes):
+    """Of 100 pixels, 80 are right; the others are 1, 2 ... 20 away, and the 95th percentile lies between 15 and 16."""
+    prediction, truth = np.zeros((2, *[110, 4, 5][: len(axes)]), bool)
+    prediction[5:105, 2], truth[5:85, 2] = True, True
+    if len(axes) == 3:
+        prediction[..., 1:], truth[..., 1:] = False, False
+    spacing = [0.5, 3.0, 2.0]
+    masks = (mask.transpose(axes) for mask in (prediction, truth))
+    found = measure_surface(*masks, {"mm": [spacing[axis] for axis in axes]})
+    assert found["hausdorff_distance_95th_percentile_in_mm"] == pytest.approx(0.5 * (15 + 0.95 * 99 - 94))
+    assert found["average_surface_distance_in_mm"] == pytest.approx(0.5 * 210 / 180)
 
 
 def test_what_lies_far_from_a_corner_is_measured_alike():
