@@ -31,8 +31,8 @@ from transforms import OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
-from .detection import Box, mask_to_boxes
 from .dicom_seg import SERIES_NUMBER, code, equipment, read_source
+from .rsna_score import Box, mask_to_boxes
 
 PLAIN_RADIOGRAPH = ("399208008", "SCT", "Plain X-ray of chest")
 DEVICE_ROOT = "2.25"  # UIDs made of a hash (PS3.5 B.2)
@@ -51,7 +51,7 @@ def write_report(
     with the certainty of the finding in percent. Without any box the report says that the finding is absent.
 
     Args:
-        found: ``(confidence, (x, y, width, height))``, the confidence 0 to 1, as :func:`detection.mask_to_boxes`.
+        found: ``(confidence, (x, y, width, height))``, the confidence 0 to 1, as :func:`rsna_score.mask_to_boxes`.
         source: the radiograph, a DICOM file.
         finding: ``type`` and maybe ``region``: codes, as those of a segment.
         path: the file to write; it appears once it is complete.

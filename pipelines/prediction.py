@@ -20,9 +20,10 @@ from transforms import Case, DataError, check_writable, image_name, index_images
 from transforms.atomic_files import atomic_write
 
 from .bundle import Bundle
-from .detection import mask_to_boxes, write_submission
 from .formats import FORMATS, REPORT, choose_format, writer_of
 from .prediction_records import Records
+from .rsna_score import mask_to_boxes
+from .submission import write_submission
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from monai.handlers import from_engine
 
 from transforms.atomic_files import atomic_write
 
-from .pictures import draw_curves
+from .curves import draw_curves
 
 
 class TrainingProgress(ProgressBar):

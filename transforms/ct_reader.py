@@ -105,6 +105,7 @@ class CTReader(ImageReader):
             MetaKeys.SPACE: SpaceKeys.RAS.value,
             MetaKeys.SPATIAL_SHAPE: np.asarray(volume.shape),
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            "spacing_known": True,
         }
 
 

@@ -1,18 +1,14 @@
-"""The RSNA Pneumonia Detection Challenge's own score: boxes from a mask, mean average precision, the submission.
+"""The RSNA Pneumonia Detection Challenge's own score: boxes from a mask, and mean average precision.
 
 The score is as the challenge defines it: https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/overview/evaluation
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
-
-from transforms.atomic_files import atomic_write
 
 IOU_THRESHOLDS = tuple(np.round(np.arange(0.4, 0.8, 0.05), 2))  # 0.40, 0.45, ... 0.75
 MIN_AREA = 1e-3  # of the image. The least box of the challenge's 9,555 covers 0.2 %: smaller components are noise.
@@ -86,18 +82,3 @@ def mean_average_precision(
     scores = [image_average_precision(f, t) for f, t in zip(found, truth, strict=True)]
     scores = [score for score in scores if score is not None]
     return float(np.mean(scores)) if scores else float("nan")
-
-
-def write_submission(found: dict[str, Sequence[tuple[float, Box]]], path: os.PathLike | str) -> None:
-    """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
-
-    Args:
-        found: for each ``patientId`` its boxes; an image without boxes gets an empty string.
-        path: the file to write.
-    """
-    rows = [
-        (image_id, " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes))
-        for image_id, boxes in found.items()
-    ]
-    with atomic_write(path) as file:
-        pd.DataFrame(rows, columns=["patientId", "PredictionString"]).to_csv(file, index=False)

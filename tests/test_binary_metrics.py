@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.ndimage import binary_dilation, binary_erosion
 from sklearn import metrics as sklearn
 
-from pipelines.metrics import image_row, summarise, surface_distances
+from pipelines.binary_metrics import image_row, summarise
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_aggregations_by_hand():
     assert result["false_positive_rate_by_image_over_negatives"] == pytest.approx(1 / 2)
 
 
-def test_what_is_not_defined_is_none_and_not_a_number_of_luck():
+def test_what_is_not_defined_is_not_a_number_and_no_number_of_luck():
     rows = pd.DataFrame([image_row(np.ones((2, 2)), np.ones((2, 2)), 0.5)])
     result = summarise(rows, 2, 0.5)
     assert result["dice_by_image_over_positives"] == 1
@@ -84,7 +83,7 @@ def test_what_is_not_defined_is_none_and_not_a_number_of_luck():
         "image_specificity_over_negatives",
         "false_positive_rate_by_pixel_over_negatives",
     ):
-        assert result[name] is None
+        assert np.isnan(result[name])
     assert np.isnan(image_row(np.zeros((2, 2)), np.zeros((2, 2)), 0.5)["dice"])
 
 
@@ -93,31 +92,19 @@ def test_prediction_in_another_grid_is_refused():
         image_row(np.zeros((2, 3)), np.zeros((3, 2)), 0.5)
 
 
-# Surface distances ---------------------------------------------------------------------------------------------------
+def test_metrics_of_surfaces_are_of_each_image_and_averaged_where_both_have_a_surface():
+    at = [np.zeros((20, 10)) for _ in range(3)]
+    at[0][5, 4], at[1][8, 8], at[2][5, 8] = 1, 1, 1  # 3 pixels in x and 4 in y apart; 4 in y
+    rows = [image_row(at[0], at[1], 0.5, (2.0, 0.5)), image_row(at[0], at[2], 0.5), image_row(at[0], 0 * at[0], 0.5)]
+    assert rows[0]["average_surface_distance_in_pixels"] == 5
+    assert rows[0]["average_surface_distance_in_mm"] == pytest.approx(np.hypot(6, 2))
+    result = summarise(pd.DataFrame(rows), 2, 0.5)
+    assert result["average_surface_distance_in_pixels_by_image_where_both_have_a_surface"] == pytest.approx(4.5)
+    assert result["average_surface_distance_in_mm_by_image_where_both_have_a_surface"] == pytest.approx(np.hypot(6, 2))
 
 
-def test_surface_distance_of_two_points_in_pixels_and_millimetres():
-    prediction, truth = np.zeros((20, 10), bool), np.zeros((20, 10), bool)
-    prediction[5, 4], truth[8, 8] = True, True  # 3 pixels in x and 4 in y
-    found = surface_distances(prediction, truth, (2.0, 0.5))
-    assert found == {"surface_distance_pixels": 5.0, "surface_distance_mm": pytest.approx(np.hypot(6, 2))}
-    assert np.isnan(surface_distances(prediction, truth, None)["surface_distance_mm"])
-    assert np.isnan(surface_distances(prediction & False, truth, (1.0, 1.0))["surface_distance_pixels"])
-
-
-def test_surface_distance_is_that_of_every_surface_pixel_to_the_nearest_of_the_other():
-    rng = np.random.default_rng(0)
-    prediction, truth = (binary_dilation(rng.random((40, 30)) > 0.995, iterations=5) for _ in range(2))
-    edges = [np.argwhere(mask & ~binary_erosion(mask)) for mask in (prediction, truth)]
-    apart = np.sqrt(((edges[0][:, None] - edges[1][None]) ** 2).sum(-1))
-    expected = np.concatenate([apart.min(1), apart.min(0)]).mean()
-    assert surface_distances(prediction, truth, None)["surface_distance_pixels"] == pytest.approx(expected)
-
-
-def test_surface_distances_and_the_5th_percentile_are_summarised():
-    rows = [{"tp": 1, "fp": 0, "fn": 1, "tn": 2, "score": 0.9, "dice": d, "iou": d} for d in np.linspace(0, 1, 21)]
-    table = pd.DataFrame(rows).assign(surface_distance_pixels=[2.0, 4.0, np.nan] * 7)
-    result = summarise(table, 2, 0.5)
-    assert result["dice_by_image_over_positives_5th_percentile"] == pytest.approx(0.05)
-    assert result["average_surface_distance_in_pixels_by_image_where_both_have_a_surface"] == pytest.approx(3.0)
-    assert "average_surface_distance_in_mm_by_image_where_both_have_a_surface" not in result
+def test_5th_percentile_of_dice():
+    rows = [image_row(np.arange(100.0)[None] >= 100 - n, np.ones((1, 100)), 0.5) for n in range(101)]
+    dice = [2 * n / (100 + n) for n in range(101)]
+    result = summarise(pd.DataFrame(rows), 2, 0.5)
+    assert result["dice_by_image_over_positives_5th_percentile"] == pytest.approx(np.percentile(dice, 5))

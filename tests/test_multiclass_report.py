@@ -15,6 +15,7 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.transforms import CastToTyped, Compose, CopyItemsd, Invertd, LoadImaged, Orientationd, ScaleIntensityRanged
 from PIL import Image
+from scipy import ndimage
 from sklearn import metrics as sklearn
 
 from networks import VolumeInferer, slice_channels
@@ -23,6 +24,7 @@ from transforms import CLASS_COLOURS, CTReader, FitSlicesd, OutputLayout, SaveVo
 
 CLASSES = ["background", "liver", "left kidney"]
 SIZE = 20  # of the network's slices: the longer side of all, so that none is resampled, and all can be worked out
+SPACING = (1.5, 1.25, 3.0)  # millimetres along (x, y, z)
 SHAPES = ((20, 12, 5), (12, 20, 4), (20, 20, 3))  # (x, y, z); the last volume has no organ
 
 
@@ -51,7 +53,7 @@ def write(folder, shapes=SHAPES):
         item = {}
         for key, values in (("image", image), ("label", label)):
             item[key] = str(folder / f"Doe_Jane_{number}_{key}.nii.gz")
-            nibabel.save(nibabel.Nifti1Image(values, np.diag([1.5, 1.5, 3.0, 1.0])), item[key])
+            nibabel.save(nibabel.Nifti1Image(values, np.diag([*SPACING, 1.0])), item[key])
         data.append(item)
     return data
 
@@ -132,15 +134,40 @@ def test_figures_are_scikit_learn_s_in_the_images_own_grids(report):
         assert metrics[f"dice_{name}_pooled_over_all"] == pytest.approx(dice[number])
         assert metrics[f"iou_{name}_pooled_over_all"] == pytest.approx(iou[number])
     assert metrics["dice_mean_of_organs_pooled_over_all"] == pytest.approx(dice[1:].mean())
-    cases = [sklearn.f1_score(t.ravel(), p.ravel(), average=None) for t, p in zip(truths[:2], called[:2])]
+    two = [[volume.ravel() for volume in volumes[:2]] for volumes in (truths, called)]
+    cases = [sklearn.f1_score(t, p, average=None) for t, p in zip(*two)]
     for number, name in ((1, "liver"), (2, "left_kidney")):
         of_organ = np.mean([case[number] for case in cases])
         assert metrics[f"dice_{name}_by_case_over_cases_with_it"] == pytest.approx(of_organ)
+        of_organ = np.mean([sklearn.jaccard_score(t == number, p == number) for t, p in zip(*two)])
+        assert metrics[f"iou_{name}_by_case_over_cases_with_it"] == pytest.approx(of_organ)
     assert metrics["dice_mean_of_organs_by_case"] == pytest.approx(np.mean([case[1:].mean() for case in cases]))
     assert (metrics["cases"], metrics["cases_with_liver"], metrics["cases_with_background"]) == (3, 2, 3)
     rows = pd.read_csv(out / "cases.csv", index_col="case")
     assert rows["dice_mean_of_organs"].isna().tolist() == [False, False, True]
     assert rows["voxels_liver"].tolist() == [72, 72, 0]
+
+
+def test_surfaces_are_measured_in_millimetres_in_the_images_own_grids(report):
+    data, out, _ = report
+    rows = pd.read_csv(out / "cases.csv", index_col="case")
+    metrics = json.loads((out / "metrics.json").read_text())
+    for number, name in ((1, "liver"), (2, "left_kidney")):
+        column = rows[f"average_surface_distance_{name}_in_mm"]
+        percentiles = rows[f"hausdorff_distance_95th_percentile_{name}_in_mm"]
+        for item, value, percentile in zip(data, column, percentiles, strict=True):
+            truth, called, _ = by_hand(item)
+            edges = [mask & ~ndimage.binary_erosion(mask) for mask in (called == number, truth == number)]
+            maps = [ndimage.distance_transform_edt(~edge, sampling=SPACING) for edge in edges]
+            if not edges[1].any():
+                assert np.isnan([value, percentile]).all()
+                continue
+            there, back = maps[1][edges[0]], maps[0][edges[1]]
+            assert value == pytest.approx(np.append(there, back).mean(), rel=1e-5)
+            assert percentile == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), rel=1e-5)
+        mean = metrics[f"average_surface_distance_{name}_in_mm_by_case_where_both_have_a_surface"]
+        assert mean == pytest.approx(column[:2].mean()) and column.isna().tolist() == [False, False, True]
+    assert not any("surface" in name and "background" in name for name in metrics)
 
 
 def test_roc_auc_is_scikit_learn_s_over_the_slices_that_the_network_saw(report):

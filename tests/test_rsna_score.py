@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from pipelines.detection import (
+from pipelines.rsna_score import (
     IOU_THRESHOLDS,
     box_iou,
     image_average_precision,
     mask_to_boxes,
     mean_average_precision,
-    write_submission,
 )
 
 TRUE = [0.0, 0.0, 10.0, 10.0]
@@ -66,9 +64,3 @@ def test_boxes_from_a_mask():
     (first, a), (second, b) = mask_to_boxes(probability, 0.5)
     assert a == (30, 20, 6, 20) and first == pytest.approx((119 * 0.9 + 0.5) / 120)
     assert b == (10, 5, 10, 4) and second == pytest.approx(0.6)
-
-
-def test_submission_is_in_the_challenge_s_format(tmp_path):
-    write_submission({"a": [(0.5, (1, 2, 3.5, 4)), (0.25, (5, 6, 7, 8))], "b": []}, tmp_path / "s.csv")
-    assert (tmp_path / "s.csv").read_text() == ("patientId,PredictionString\na,0.5000 1 2 3.5 4 0.2500 5 6 7 8\nb,\n")
-    assert pd.read_csv(tmp_path / "s.csv").shape == (2, 2)

@@ -6,7 +6,6 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,10 @@ from ignite.engine import Engine, Events
 
 from transforms.atomic_files import atomic_write
 
-from .class_metrics import RocHistograms, confusion_matrix, dice_of, iou_of
-from .class_pictures import draw_class_cases, draw_confusion, draw_roc
-from .metrics import log_metrics, write_metrics
-
-SHOWN = 3  # cases in each picture
+from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, write_metrics
+from .multiclass_metrics import RocHistograms, confusion_matrix, overlap_by_class
+from .multiclass_pictures import draw_class_cases, draw_confusion, draw_roc
+from .ranking import best_median_worst
 
 
 class ClassReport:
@@ -30,9 +28,10 @@ class ClassReport:
     and ``network_label``, the truth, both in the network's grid, (1, 1, x, y, z). The loader must not shuffle. Cases
     are named by their number in the data list, so that no file name or patient gets into the report.
 
-    Confusion, accuracy, Dice and IoU are of the labels in the images' own grids. ROC curves need probabilities, which
-    exist in the network's grid: they are gathered there, slice by slice, into histograms
-    (:class:`pipelines.class_metrics.RocHistograms`), so that those of a slice, never of a volume, are in memory.
+    Confusion, accuracy, Dice, IoU and the metrics of surfaces, in millimetres, are of the labels in the images' own
+    grids. ROC curves need probabilities, which exist in the network's grid: they are gathered there, slice by slice,
+    into histograms (:class:`pipelines.multiclass_metrics.RocHistograms`), so that those of a slice, never of a volume,
+    are in memory.
 
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``cases.csv``, ``confusion_matrix.csv`` and
     ``.png``, ``roc.png``, and ``best.png``, ``median.png`` and ``worst.png`` of the cases with an organ, by the mean
@@ -83,14 +82,19 @@ class ClassReport:
 
     def iteration_completed(self, engine: Engine) -> None:
         for item in engine.state.output:
-            truth, predicted = (item[key][0].cpu() for key in ("label", "pred"))
+            truth, predicted = (item[key][0].as_tensor().cpu() for key in ("label", "pred"))
             counts = confusion_matrix(truth, predicted, len(self.classes))
             self.counts += counts
-            dice, voxels = dice_of(counts), counts.sum(axis=1)
-            row = {f"dice_{name}": value for name, value in zip(self.names, dice)}
-            row |= {f"voxels_{name}": int(value) for name, value in zip(self.names, voxels)}
-            organs = dice[1:][voxels[1:] > 0]
-            self.rows.append({"dice_mean_of_organs": organs.mean() if len(organs) else np.nan, **row})
+            by_class, voxels = overlap_by_class(counts), counts.sum(axis=1)
+            organs = by_class["dice"][1:][voxels[1:] > 0]
+            row = {"dice_mean_of_organs": organs.mean() if len(organs) else np.nan}
+            for number, name in enumerate(self.names):
+                row |= {f"{metric}_{name}": values[number] for metric, values in by_class.items()}
+                row[f"voxels_{name}"] = int(voxels[number])
+                if number:  # a background's surface is that of the organs
+                    masks = predicted == number, truth == number
+                    row |= measure_surface(*masks, {"mm": known_spacing(item["label"])}, of=f"_{name}")
+            self.rows.append(row)
 
     @property
     def names(self) -> list[str]:
@@ -99,8 +103,7 @@ class ClassReport:
     def completed(self, engine: Engine) -> None:
         engine.inferer.observe = None
         table = pd.DataFrame(self.rows)
-        metrics = self._metrics(table)
-        write_metrics(metrics, self.folder)
+        write_metrics(self._metrics(table), self.folder)
         with atomic_write(self.folder / "cases.csv") as file:
             table.rename_axis("case").to_csv(file)
         with atomic_write(self.folder / "confusion_matrix.csv") as file:
@@ -114,38 +117,29 @@ class ClassReport:
         }
         draw_roc(curves, self.folder / "roc.png")
         self._draw_cases(table)
-        log_metrics(metrics, self.folder)
 
-    def _metrics(self, table: pd.DataFrame) -> dict[str, Any]:
+    def _metrics(self, table: pd.DataFrame) -> dict[str, float]:
         """Each named after over what it is taken: ``pooled_over_all`` takes the voxels of all cases as one."""
-        dice, iou = dice_of(self.counts), iou_of(self.counts)
+        pooled = overlap_by_class(self.counts)
         metrics = {
             "cases": len(table),
             "voxel_accuracy_pooled_over_all": float(np.diag(self.counts).sum() / self.counts.sum()),
-            "dice_mean_of_organs_pooled_over_all": _mean(dice[1:]),
-            "iou_mean_of_organs_pooled_over_all": _mean(iou[1:]),
-            "dice_mean_of_organs_by_case": _mean(table["dice_mean_of_organs"]),
+            **{f"{name}_mean_of_organs_pooled_over_all": pd.Series(pooled[name][1:]).mean() for name in OVERLAP},
+            "dice_mean_of_organs_by_case": table["dice_mean_of_organs"].mean(),
         }
         for number, name in enumerate(self.names):
             area, error = self.roc.area(number)
             present = table[f"voxels_{name}"] > 0
-            metrics |= {
-                f"cases_with_{name}": int(present.sum()),
-                f"dice_{name}_pooled_over_all": dice[number],
-                f"dice_{name}_by_case_over_cases_with_it": _mean(table[f"dice_{name}"][present]),
-                f"iou_{name}_pooled_over_all": iou[number],
-                f"roc_auc_{name}_by_voxel_of_the_network": area,
-                f"roc_auc_{name}_error_at_most": error,
-            }
-        return {name: None if np.isnan(value) else value for name, value in metrics.items()}
+            metrics[f"cases_with_{name}"] = int(present.sum())
+            for metric in OVERLAP:
+                metrics[f"{metric}_{name}_pooled_over_all"] = pooled[metric][number]
+                metrics[f"{metric}_{name}_by_case_over_cases_with_it"] = table[f"{metric}_{name}"][present].mean()
+            metrics[f"roc_auc_{name}_by_voxel_of_the_network"] = area
+            metrics[f"roc_auc_{name}_error_at_most"] = error
+        return metrics | mean_surface(table, "case")
 
     def _draw_cases(self, table: pd.DataFrame) -> None:
-        ranked = table["dice_mean_of_organs"].dropna().sort_values(kind="stable")
-        if not len(ranked):
-            return
-        middle = max(0, (len(ranked) - SHOWN) // 2)
-        chosen = {"best": ranked[::-1][:SHOWN], "median": ranked[middle : middle + SHOWN], "worst": ranked[:SHOWN]}
-        for which, cases in chosen.items():
+        for which, cases in best_median_worst(table["dice_mean_of_organs"]).items():
             drawn = []
             for number, dice in cases.items():
                 shape, packed = self.slices[number]
@@ -154,10 +148,3 @@ class ClassReport:
                 drawn.append({"image": image / 255, "truth": truth, "prediction": called, "caption": caption})
             title = f"{which} of the cases by mean Dice of their organs; the slice that shows most organs"
             draw_class_cases(drawn, self.classes, self.folder / f"{which}.png", title)
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Over those that are defined; not a number if none is."""
-    values = np.asarray(values, float)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")

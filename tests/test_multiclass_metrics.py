@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as sklearn
 
 from pipelines import MeanOfOrgans
-from pipelines.class_metrics import BINS, RocHistograms, confusion_matrix, dice_of, iou_of
+from pipelines.multiclass_metrics import BINS, RocHistograms, confusion_matrix, overlap_by_class
 
 CLASSES = 4
 
@@ -35,15 +35,17 @@ def test_counts_dice_and_iou_are_scikit_learn_s(volumes):
     probabilities, truth = flat(volumes)
     predicted = probabilities.argmax(axis=1)
     assert np.array_equal(counts, sklearn.confusion_matrix(truth, predicted))
-    assert dice_of(counts) == pytest.approx(sklearn.f1_score(truth, predicted, average=None))
-    assert iou_of(counts) == pytest.approx(sklearn.jaccard_score(truth, predicted, average=None))
+    by_class = overlap_by_class(counts)
+    assert by_class["dice"] == pytest.approx(sklearn.f1_score(truth, predicted, average=None))
+    assert by_class["iou"] == pytest.approx(sklearn.jaccard_score(truth, predicted, average=None))
 
 
 def test_a_row_is_a_true_class_and_what_is_nowhere_has_no_dice():
     counts = confusion_matrix(torch.tensor([[0, 0, 1]]), torch.tensor([[0, 1, 1]]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
-    assert dice_of(counts)[:2] == pytest.approx([2 / 3, 2 / 3]) and np.isnan(dice_of(counts)[2])
-    assert iou_of(counts)[:2] == pytest.approx([1 / 2, 1 / 2]) and np.isnan(iou_of(counts)[2])
+    by_class = overlap_by_class(counts)
+    assert by_class["dice"] == pytest.approx([2 / 3, 2 / 3, np.nan], nan_ok=True)
+    assert by_class["iou"] == pytest.approx([1 / 2, 1 / 2, np.nan], nan_ok=True)
 
 
 def test_labels_and_grids_that_do_not_fit_are_refused():

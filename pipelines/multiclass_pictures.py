@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from transforms import CLASS_COLOURS, class_overlay
 
-from .pictures import save_figure
+from .figures import Panel, draw_rows, save_figure
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: os.PathLike | str) -> None:
@@ -69,25 +68,16 @@ def draw_class_cases(cases: Sequence[dict], classes: Sequence[str], path: os.Pat
         path: the PNG to write.
         title: above all.
     """
-    figure = Figure(figsize=(13, 3.4 * len(cases) + 0.8), layout="constrained")
-    grid = figure.subplots(len(cases), 4, squeeze=False)
-    for axes, case in zip(grid, cases):
+    rows = []
+    for case in cases:
         image, truth, prediction = (np.asarray(case[key]).T for key in ("image", "truth", "prediction"))
-        nothing = np.zeros_like(truth)
-        columns = {
-            case["caption"]: class_overlay(image, nothing),
-            "truth": class_overlay(image, truth),
-            "prediction": class_overlay(image, prediction),
-            "overlay: prediction, outline of the truth in white": class_overlay(image, prediction),
-        }
-        for axis, (name, picture) in zip(axes, columns.items()):
-            axis.imshow(picture)
-            axis.set_axis_off()
-            axis.set_title(name, fontsize=9)
-        for number in np.unique(truth[truth > 0]):
-            if (truth != number).any():
-                axes[3].contour(truth == number, levels=[0.5], colors="white", linewidths=1.2)
-    key = [Patch(color=colour, label=name) for name, colour in zip(classes[1:], CLASS_COLOURS)]
-    figure.legend(handles=key, loc="outside lower center", ncols=len(key), fontsize=9)
-    figure.suptitle(title)
-    save_figure(figure, path)
+        outlines = [("white", truth == number) for number in np.unique(truth[truth > 0])]
+        rows.append(
+            [
+                Panel(case["caption"], image),
+                Panel("truth", class_overlay(image, truth)),
+                Panel("prediction", class_overlay(image, prediction)),
+                Panel("overlay: prediction, outline of the truth in white", class_overlay(image, prediction), outlines),
+            ]
+        )
+    draw_rows(rows, path, title, dict(zip(classes[1:], CLASS_COLOURS)))

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from monai.metrics import ConfusionMatrixMetric
 
+from .metric_table import measure_overlap, ratio
+
 # A bin of probabilities holds those that agree in exponent and first MANTISSA_BITS bits: 1024 bins for each halving of
 # p below 0.5, and of 1 - p above.
 MANTISSA_BITS = 10
@@ -59,14 +61,13 @@ def confusion_matrix(truth: torch.Tensor, predicted: torch.Tensor, classes: int)
     return counts.reshape(classes, classes).numpy()
 
 
-def dice_of(counts: np.ndarray) -> np.ndarray:
-    """Dice of each class from a confusion matrix; not a number where neither truth nor prediction has a voxel."""
-    return _ratio(2 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1))
+def overlap_by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of :data:`pipelines.metric_table.OVERLAP` of each class, from a confusion matrix.
 
-
-def iou_of(counts: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class, as :func:`dice_of`."""
-    return _ratio(np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1) - np.diag(counts))
+    Not a number where neither truth nor prediction has a voxel.
+    """
+    tp = np.diag(counts)
+    return measure_overlap(tp, counts.sum(axis=0) - tp, counts.sum(axis=1) - tp)
 
 
 class RocHistograms:
@@ -103,7 +104,7 @@ class RocHistograms:
         Not a number if it has no positives, or no negatives.
         """
         counts = self.counts[number][:, self.counts[number].any(axis=0)][:, ::-1]  # the most probable first
-        rates = _ratio(np.pad(counts.cumsum(axis=1), ((0, 0), (1, 0))), counts.sum(axis=1, keepdims=True))
+        rates = ratio(np.pad(counts.cumsum(axis=1), ((0, 0), (1, 0))), counts.sum(axis=1, keepdims=True))
         return rates[0], rates[1]
 
     def area(self, number: int) -> tuple[float, float]:
@@ -112,8 +113,8 @@ class RocHistograms:
         pairs = negatives.sum() * positives.sum()
         below = np.cumsum(negatives) - negatives
         tied = (positives * negatives).sum()
-        area = _ratio(np.array((positives * below).sum() + tied / 2), np.array(pairs))
-        return float(area), float(_ratio(np.array(tied / 2), np.array(pairs)))
+        area = ratio((positives * below).sum() + tied / 2, pairs)
+        return float(area), float(ratio(tied / 2, pairs))
 
 
 def _bins(probabilities: torch.Tensor) -> torch.Tensor:
@@ -123,9 +124,3 @@ def _bins(probabilities: torch.Tensor) -> torch.Tensor:
     near_1 = (1 - near_0).clamp(min=0)
     low, high = ((p.contiguous().view(torch.int32) >> SHIFT) for p in (near_0.abs(), near_1))
     return torch.where(near_0 < 0.5, low, 2 * HALF - high)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Not a number where the whole is 0."""
-    whole = np.broadcast_to(whole, part.shape)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -1,0 +1,61 @@
+"""What all figures on disk share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from transforms.atomic_files import atomic_path
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a figure.
+
+    Args:
+        title: above it.
+        picture: (rows, columns), 0 black to 1 white; or in RGB, (rows, columns, 3).
+        outlines: masks (rows, columns) by the colours in which they are outlined.
+    """
+
+    title: str
+    picture: np.ndarray
+    outlines: Sequence[tuple[str, np.ndarray]] = ()
+
+
+def draw_rows(
+    rows: Sequence[Sequence[Panel]], path: os.PathLike | str, title: str, key: Mapping[str, str] | None = None
+) -> None:
+    """Draw rows of pictures of the same number.
+
+    Args:
+        rows: of pictures.
+        path: the PNG to write.
+        title: above all.
+        key: colours by what they stand for, below all.
+    """
+    figure = Figure(figsize=(12.5, 3.3 * len(rows) + 0.8), layout="constrained")
+    for axes, row in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows):
+        for axis, panel in zip(axes, row):
+            axis.imshow(panel.picture, cmap="gray", vmin=0, vmax=1)
+            axis.set_axis_off()
+            axis.set_title(panel.title, fontsize=9)
+            for colour, mask in panel.outlines:
+                if mask.any() and not mask.all():
+                    axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.4)
+    figure.suptitle(title)
+    if key:
+        patches = [Patch(color=colour, label=name) for name, colour in key.items()]
+        figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: os.PathLike | str) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, dpi=80, format="png")

@@ -1,0 +1,71 @@
+"""The RSNA Pneumonia Detection Challenge's submission: a row an image, with its boxes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ignite.engine import Engine, Events
+
+from transforms import DataError, check_writable, image_name
+from transforms.atomic_files import atomic_write
+
+from .rsna_score import Box, mask_to_boxes
+
+logger = logging.getLogger(__name__)
+
+
+class Submission:
+    """Handler of an evaluator: writes the boxes of all images as the challenge's submission.
+
+    Its rows are named after the images' files, which the challenge names after its patients: hence a file of its own,
+    only on demand.
+
+    Args:
+        path: the CSV to write.
+        threshold: a pixel at or above it belongs to a box.
+    """
+
+    def __init__(self, path: os.PathLike | str, threshold: float = 0.5):
+        self.path = Path(path)
+        self.threshold = threshold
+        check_writable([self.path.absolute().parent])
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def started(self, engine: Engine) -> None:
+        self.found: dict[str, list] = {}
+
+    def iteration_completed(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            probability = item["probability"]
+            image_id = image_name(probability.meta["filename_or_obj"])
+            if image_id in self.found:
+                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
+            self.found[image_id] = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
+
+    def completed(self, engine: Engine) -> None:
+        write_submission(self.found, self.path)
+        logger.info("wrote the boxes of %d images to %s", len(self.found), self.path)
+
+
+def write_submission(found: dict[str, Sequence[tuple[float, Box]]], path: os.PathLike | str) -> None:
+    """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
+
+    Args:
+        found: for each ``patientId`` its boxes; an image without boxes gets an empty string.
+        path: the file to write.
+    """
+    rows = [
+        (image_id, " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes))
+        for image_id, boxes in found.items()
+    ]
+    with atomic_write(path) as file:
+        pd.DataFrame(rows, columns=["patientId", "PredictionString"]).to_csv(file, index=False)
