@@ -89,7 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     predicting = verbs.add_parser("predict", parents=[bundle, running], help=text, epilog=codes)
     predicting.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
     predicting.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    predicting.add_argument("--format", choices=tuple(FORMATS), help="of the masks; seg: DICOM Segmentation; rtstruct: DICOM RT Structure Set, of CT")
+    predicting.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        help="of the masks; seg: DICOM Segmentation; rtstruct: DICOM RT Structure Set, of CT",
+    )
     predicting.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     predicting.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "also write the challenge's submission (names the files)"

@@ -66,7 +66,8 @@ def test_training_leaves_model_log_and_curves(trained):
     assert {"training.csv", "curves.png", "tensorboard"} <= set(os.listdir(trained.out / "eval"))
     log = pd.read_csv(trained.out / "eval" / "training.csv")
     assert log["epoch"].tolist()[:2] == [1, 2] and log["train_loss"].notna().all()
-    assert any(c.startswith("val_dice") for c in log) and any(c.startswith("val_iou") for c in log)
+    for panel in ("train_loss", "train_dice", "train_iou", "val_loss", "val_dice", "val_iou"):
+        assert any(column.startswith(panel) for column in log), panel
     state = torch.load(trained.weights, weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
 

@@ -12,23 +12,16 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from PIL import Image
 from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
-from pipelines.bundle import Bundle
 from pipelines.prediction import predict
 from transforms import CTReader, DataError
 
-from .conftest import ROOT
-from .test_bundles import SMALL_UNET
+from .running import bundle_of, small
 
-SMALL = {
-    "pneumonia": {"image_size": 32, **{SMALL_UNET[0][2:]: [4, 8], SMALL_UNET[2][2:]: [2]}},
-    "lungs": {"image_size": 32, **{SMALL_UNET[0][2:]: [4, 8], SMALL_UNET[2][2:]: [2]}},
-    "abdomen": {"image_size": 64},
-}
+BUNDLES = ("pneumonia", "lungs", "abdomen")
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +29,11 @@ def settings(tmp_path_factory):
     """Of each bundle: a small network, and weights for it that know nothing."""
     folder = tmp_path_factory.mktemp("weights")
     made = {}
-    for bundle, small in SMALL.items():
-        parser = ConfigParser()
-        parser.read_config(ROOT / "bundles" / bundle / "configs" / "inference.json")
-        parser.update(pairs=small)
+    for bundle in BUNDLES:
         torch.manual_seed(0)
-        torch.save(parser.get_parsed_content("network_def").state_dict(), folder / f"{bundle}.pt")
-        made[bundle] = {**small, "weights": str(folder / f"{bundle}.pt")}
+        network = bundle_of(bundle).read(["inference"], **small(bundle)).get_parsed_content("network_def")
+        torch.save(network.state_dict(), folder / f"{bundle}.pt")
+        made[bundle] = {**small(bundle), "weights": str(folder / f"{bundle}.pt")}
     return made
 
 
@@ -73,7 +64,7 @@ def tree(tmp_path, cohort, ct_cohort):
 
 
 def run(bundle, tree, out, settings, **more):
-    return predict(Bundle(ROOT / "bundles" / bundle), dataset_dir=tree, output_dir=out, **settings[bundle], **more)
+    return predict(bundle_of(bundle), dataset_dir=tree, output_dir=out, **settings[bundle], **more)
 
 
 def summary(out):
