@@ -18,6 +18,15 @@ from transforms import DataError
 from .algorithm import Algorithm
 
 CT = "CT"  # the modality of volumes; all others are radiographs
+CONFIGS = "configs"
+REQUIRED = (  # of a bundle that is passed on
+    "LICENSE",
+    *(f"{CONFIGS}/{name}.json" for name in ("metadata", "train", "multi_gpu_train", "evaluate", "inference")),
+    "docs/README.md",
+    "docs/data_license.txt",
+)
+WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
+OF_A_SERVER = f"{CONFIGS}/monailabel_train.json"  # MONAI Label writes it, and it names the server's images
 
 
 class Bundle:
@@ -46,7 +55,7 @@ class Bundle:
             DataError: if there is none.
         """
         for root in (Path(bundle), Path("bundles") / bundle):
-            if (root / "configs" / "metadata.json").is_file():
+            if (root / CONFIGS / "metadata.json").is_file():
                 return cls(root)
         raise DataError(f"{bundle}: no such bundle, neither a bundle's folder nor a name below bundles/.")
 
@@ -91,12 +100,27 @@ class Bundle:
     @property
     def weights(self) -> Path:
         """The file of its best model, which need not be there."""
-        return self.root / "models" / "model.pt"
+        return self.root / WEIGHTS
 
     @property
     def logging(self) -> Path:
         """Its logging configuration."""
-        return self.root / "configs" / "logging.conf"
+        return self.root / CONFIGS / "logging.conf"
+
+    def shipped(self) -> list[str]:
+        """The files that are passed on with the bundle, by their path in its folder; hidden ones are left out.
+
+        Raises:
+            DataError: if one that is required is missing.
+        """
+        missing = [name for name in REQUIRED if not (self.root / name).is_file()]
+        if missing:
+            raise DataError(f"{self.root / missing[0]}: no such file. A bundle that is passed on needs it.")
+        names = ["LICENSE", *(name for name in (WEIGHTS, ABOUT_WEIGHTS) if (self.root / name).is_file())]
+        for folder in (CONFIGS, "docs"):
+            paths = (path.relative_to(self.root) for path in (self.root / folder).rglob("*") if path.is_file())
+            names += [path.as_posix() for path in paths if not path.name.startswith(".")]
+        return [name for name in names if name != OF_A_SERVER]
 
     def algorithm(self, weights: os.PathLike | str) -> Algorithm:
         """The bundle with a file of weights, as DICOM objects name it."""
@@ -135,4 +159,4 @@ class Bundle:
         return parser
 
     def _path(self, name: str) -> Path:
-        return self.root / "configs" / f"{name}.json"
+        return self.root / CONFIGS / f"{name}.json"

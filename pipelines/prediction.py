@@ -16,7 +16,7 @@ import numpy as np
 from monai.networks.utils import eval_mode
 
 from networks import WeightsError
-from transforms import Case, DataError, check_writable, image_name, index_images, plain_error
+from transforms import Case, DataError, check_writable, index_images, plain_error
 from transforms.atomic_files import atomic_write
 
 from .bundle import Bundle
@@ -145,7 +145,7 @@ class Prediction:
             interrupted = True
             logger.warning("interrupted; the same command goes on from here")
         if self.submission and done and not interrupted:
-            self._write_submission(done)
+            write_submission(((name, record["boxes"]) for name, record in done.items()), self.submission)
         code = INTERRUPTED if interrupted else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
         summary = {
             "bundle": self.bundle.name,
@@ -185,16 +185,6 @@ class Prediction:
         seconds = round(time.monotonic() - start, 2)
         written = [str(path.relative_to(self.output)) for path in data["written"]]
         return {"status": "done", "seconds": seconds, "outputs": written, **record}
-
-    def _write_submission(self, done: dict[str, dict[str, Any]]) -> None:
-        found: dict[str, Any] = {}
-        for name, record in done.items():
-            image_id = image_name(name)
-            if image_id in found:
-                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
-            found[image_id] = record["boxes"]
-        write_submission(found, self.submission)
-        logger.info("wrote the boxes of %d images to %s", len(found), self.submission)
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]

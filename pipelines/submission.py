@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,31 +41,34 @@ class Submission:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
-        self.found: dict[str, list] = {}
+        self.found: list[tuple[str, list]] = []
 
     def iteration_completed(self, engine: Engine) -> None:
         for item in engine.state.output:
             probability = item["probability"]
-            image_id = image_name(probability.meta["filename_or_obj"])
-            if image_id in self.found:
-                raise DataError(f"{image_id}: two images have this name, and the submission has a row a name.")
-            self.found[image_id] = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
+            boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
+            self.found.append((probability.meta["filename_or_obj"], boxes))
 
     def completed(self, engine: Engine) -> None:
         write_submission(self.found, self.path)
-        logger.info("wrote the boxes of %d images to %s", len(self.found), self.path)
 
 
-def write_submission(found: dict[str, Sequence[tuple[float, Box]]], path: os.PathLike | str) -> None:
+def write_submission(found: Iterable[tuple[str, Sequence[tuple[float, Box]]]], path: os.PathLike | str) -> None:
     """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
 
     Args:
-        found: for each ``patientId`` its boxes; an image without boxes gets an empty string.
+        found: an image's file, whose name is its ``patientId``, and its boxes, of which there may be none.
         path: the file to write.
+
+    Raises:
+        DataError: if two images have one name.
     """
-    rows = [
-        (image_id, " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes))
-        for image_id, boxes in found.items()
-    ]
+    rows: dict[str, str] = {}
+    for image, boxes in found:
+        name = image_name(image)
+        if name in rows:
+            raise DataError(f"{name}: two images have this name, and the submission has a row a name.")
+        rows[name] = " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes)
     with atomic_write(path) as file:
-        pd.DataFrame(rows, columns=["patientId", "PredictionString"]).to_csv(file, index=False)
+        pd.DataFrame(rows.items(), columns=["patientId", "PredictionString"]).to_csv(file, index=False)
+    logger.info("wrote the boxes of %d images to %s", len(rows), path)
