@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from .abdominal_trauma import IMAGES, SEGMENTATIONS, build_abdominal_trauma_manifest
-from .phantoms import IN_FILE_FORMAT, NAME, draw_once
+from .phantom_cohort import IN_FILE_FORMAT, NAME, draw_once
 
 WIDTH_MM, HEIGHT_MM = 400.0, 200.0  # of the field of view, and of the stack of slices
 LIVER, SPLEEN, LEFT_KIDNEY, RIGHT_KIDNEY, BOWEL = range(1, 6)

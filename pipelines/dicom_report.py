@@ -7,23 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import highdicom
 import numpy as np
-from highdicom.sr import (
-    AlgorithmIdentification,
-    FindingSite,
-    ImageRegion,
-    Measurement,
-    MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
-    ObservationContext,
-    ObserverContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
-    SourceImageForMeasurementGroup,
-    SourceImageForRegion,
-    TrackingIdentifier,
-)
 from monai.config import KeysCollection
 from pydicom.sr.codedict import codes
 
@@ -31,9 +15,10 @@ from transforms import OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
-from .dicom_seg import SERIES_NUMBER, code, equipment, read_source
+from .dicom_source import SERIES_NUMBER, code, equipment, highdicom, read_source
 from .rsna_score import Box, mask_to_boxes
 
+sr = highdicom.sr  # from there, so that what to install is said where it is missing
 PLAIN_RADIOGRAPH = ("399208008", "SCT", "Plain X-ray of chest")
 DEVICE_ROOT = "2.25"  # UIDs made of a hash (PS3.5 B.2)
 
@@ -64,17 +49,17 @@ def write_report(
     image = header.SOPClassUID, header.SOPInstanceUID
     common = {
         "finding_type": code(finding["type"]),
-        "finding_sites": [FindingSite(code(finding["region"]))] if "region" in finding else None,
-        "algorithm_id": AlgorithmIdentification(name=algorithm.name, version=algorithm.version),
+        "finding_sites": [sr.FindingSite(code(finding["region"]))] if "region" in finding else None,
+        "algorithm_id": sr.AlgorithmIdentification(name=algorithm.name, version=algorithm.version),
     }
     groups: list[Any] = []
     for number, (confidence, (x, y, width, height)) in enumerate(found, start=1):
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
-        region = ImageRegion("POLYLINE", np.array(corners, float), SourceImageForRegion(*image))
-        certainty = Measurement(codes.DCM.CertaintyOfFinding, round(100 * confidence, 2), codes.UCUM.Percent)
+        region = sr.ImageRegion("POLYLINE", np.array(corners, float), sr.SourceImageForRegion(*image))
+        certainty = sr.Measurement(codes.DCM.CertaintyOfFinding, round(100 * confidence, 2), codes.UCUM.Percent)
         groups.append(
-            PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(highdicom.UID(), f"finding {number}"),
+            sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                tracking_identifier=sr.TrackingIdentifier(highdicom.UID(), f"finding {number}"),
                 referenced_region=region,
                 measurements=[certainty],
                 **common,
@@ -82,30 +67,30 @@ def write_report(
         )
     if not groups:
         groups.append(
-            MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(highdicom.UID(), "no finding"),
-                qualitative_evaluations=[QualitativeEvaluation(code(finding["type"]), codes.SCT.Absent)],
-                source_images=[SourceImageForMeasurementGroup(*image)],
+            sr.MeasurementsAndQualitativeEvaluations(
+                tracking_identifier=sr.TrackingIdentifier(highdicom.UID(), "no finding"),
+                qualitative_evaluations=[sr.QualitativeEvaluation(code(finding["type"]), codes.SCT.Absent)],
+                source_images=[sr.SourceImageForMeasurementGroup(*image)],
                 **common,
             )
         )
-    device = ObserverContext(
+    device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
-        observer_identifying_attributes=highdicom.sr.DeviceObserverIdentifyingAttributes(
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=f"{DEVICE_ROOT}.{int(algorithm.weights[:24], 16)}",
             name=algorithm.name,
             model_name=algorithm.name,
             serial_number=algorithm.weights[:16],
         ),
     )
-    content = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=device),
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=device),
         procedure_reported=code(PLAIN_RADIOGRAPH),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
     made = equipment(algorithm)
-    report = highdicom.sr.Comprehensive3DSR(
+    report = sr.Comprehensive3DSR(
         evidence=[header],
         content=content[0],
         series_instance_uid=highdicom.UID(),

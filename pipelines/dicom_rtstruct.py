@@ -19,7 +19,14 @@ from transforms import DataError, OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
-from .dicom_seg import SERIES_NUMBER, code, equipment, highdicom, identify, read_source  # it says how to get highdicom
+from .dicom_source import (  # it says how to get highdicom
+    SERIES_NUMBER,
+    code,
+    equipment,
+    highdicom,
+    identify,
+    read_source,
+)
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # retired as a class of objects, but still what refers to a study here
 DECIMALS = 4  # of a millimetre; a DS has no room for more than 16 characters

@@ -1,11 +1,7 @@
-"""Writes masks as DICOM Segmentations (PS3.3 A.51) that belong to their images' study and lie where these lie.
-
-Everything that needs highdicom is in the modules dicom_*; they are imported only where DICOM is to be written.
-"""
+"""Writes masks as DICOM Segmentations (PS3.3 A.51) that belong to their images' study and lie where these lie."""
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -13,35 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from monai.config import KeysCollection
-from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from skimage.color import rgb2lab
 
 from transforms import DataError, OutputLayout, SaveFiled
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
+from .dicom_source import LOSSY, SERIES_NUMBER, code, equipment, highdicom, identify, read_source
 
-try:
-    import highdicom
-    from highdicom.color import CIELabColor
-    from highdicom.sr.coding import CodedConcept
-except ImportError as error:
-    raise DataError("Writing DICOM needs the package highdicom: run pip install 'highdicom>=0.28'.") from error
-
-logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of all that it handles
-
-SERIES_NUMBER = 9000  # plus that of the source: above what scanners count to, so that it is listed after them
-MANUFACTURER = "radbundles"
-REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, be it without a value (PS3.5 7.4.3)
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
-    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
-)
-LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # hence nor what comes with the first
+CIELabColor = highdicom.color.CIELabColor
 
 
 def write_segmentation(
@@ -110,62 +87,6 @@ def write_segmentation(
         segmentation.PatientOrientation = headers[0].get("PatientOrientation") or ""  # it must be there: C.7.6.1
     with atomic_path(path) as scratch:
         segmentation.save_as(scratch)
-
-
-def read_source(path: os.PathLike | str) -> Dataset:
-    """The header of an image that a DICOM object is to refer to: without pixels, and as that object needs it.
-
-    Raises:
-        DataError: if it is not DICOM, or has no identity.
-    """
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception as error:
-        raise DataError(
-            f"{path}: not a DICOM file, and a DICOM object refers to one. Write PNG or NIfTI: --format."
-        ) from error
-    missing = [tag for tag in REQUIRED if not header.get(tag)]
-    if missing:
-        raise DataError(
-            f"{path}: lacks {', '.join(missing)}, which a DICOM object must refer to. Export it again, or write PNG "
-            "or NIfTI: --format."
-        )
-    # highdicom of pydicom 2 asks for both where an image was compressed with loss, and many say no more than that
-    lossy = LOSSY if header.get("LossyImageCompression") == "01" else ()
-    for tag in (*MAY_BE_EMPTY, *lossy):
-        if not header.get(tag):
-            setattr(header, tag, None)
-    if header.PatientSex not in ("M", "F", "O"):  # PS3.3 C.7.1.1 knows no other
-        header.PatientSex = None
-    for tag in NOT_PASSED_ON:
-        if tag in header:
-            delattr(header, tag)
-    if "ImagePositionPatient" not in header and "FrameOfReferenceUID" in header:
-        del header.FrameOfReferenceUID  # a frame of reference in which it has no place
-    return header
-
-
-def equipment(algorithm: Algorithm) -> dict[str, Any]:
-    """What highdicom's objects say of what made them."""
-    return {
-        "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": algorithm.name,
-        "software_versions": algorithm.version,
-        "device_serial_number": algorithm.weights[:16],
-    }
-
-
-def identify(algorithm: Algorithm) -> highdicom.AlgorithmIdentificationSequence:
-    """The algorithm as DICOM has it (PS3.3 10.16)."""
-    return highdicom.AlgorithmIdentificationSequence(
-        name=algorithm.name, version=algorithm.version, family=codes.DCM.ArtificialIntelligence, source=MANUFACTURER
-    )
-
-
-def code(triplet: Sequence[str]) -> CodedConcept:
-    """A code of the bundle's metadata: (value, scheme, meaning)."""
-    value, scheme, meaning = triplet
-    return CodedConcept(value=value, scheme_designator=scheme, meaning=meaning)
 
 
 def _describe(number: int, segment: dict[str, Any], algorithm: Algorithm) -> highdicom.seg.SegmentDescription:

@@ -12,7 +12,7 @@ from monai.transforms import LoadImage
 from pydicom import uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 
-from pipelines.phantoms import IN_FILE_FORMAT
+from pipelines.phantom_cohort import IN_FILE_FORMAT
 from transforms import CTReader, DataError
 
 COLUMNS, ROWS, SLICES = 7, 5, 6

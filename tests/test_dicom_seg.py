@@ -263,11 +263,13 @@ def test_what_cannot_be_referred_to_is_refused(radiograph, oblique, tmp_path):
     assert not (tmp_path / "seg.dcm").exists()
 
 
-def test_what_is_missing_says_its_mend(monkeypatch):
+@pytest.mark.parametrize("module", ["dicom_seg", "dicom_report", "dicom_rtstruct"])
+def test_where_highdicom_is_missing_it_is_said_how_to_get_it(monkeypatch, module):
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    monkeypatch.delitem(sys.modules, "pipelines.dicom_seg")
+    for name in ("dicom_source", module):
+        monkeypatch.delitem(sys.modules, f"pipelines.{name}", raising=False)
     with pytest.raises(DataError, match="pip install 'highdicom"):
-        importlib.import_module("pipelines.dicom_seg")
+        importlib.import_module(f"pipelines.{module}")
 
 
 @pytest.mark.real

@@ -479,7 +479,7 @@ def test_no_patient_is_named_in_the_log(of_store, stored):
 
 
 def test_segments_get_the_numbers_that_the_trained_bundle_has(phantoms, tmp_path):
-    from pipelines.label_app import no_label, read_labels
+    from pipelines.label_labels import no_label, read_labels
 
     def segments(bundle, *labels):
         known = json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]

@@ -17,7 +17,7 @@ try:
 except ImportError:  # pydicom 2
     from pydicom.pixel_data_handlers.util import apply_windowing
 
-from pipelines.phantoms import IN_FILE_FORMAT
+from pipelines.phantom_cohort import IN_FILE_FORMAT
 from transforms import DataError, RadiographReader, plain_error
 
 RAMP = (np.arange(20 * 30).reshape(20, 30) * 6).astype(np.uint16)  # 20 rows, 30 columns, 0 to 3594

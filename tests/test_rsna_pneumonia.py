@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.manifest import read_manifest
-from pipelines.phantoms import IN_FILE_FORMAT
+from pipelines.phantom_cohort import IN_FILE_FORMAT
 from pipelines.rsna_pneumonia import DETAILS, IMAGES, LABELS, _read_boxes, build_rsna_manifest
 from pipelines.splits import SPLITS
 from transforms import DataError

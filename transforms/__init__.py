@@ -1,5 +1,6 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
+from .as_in_file import AsInFiled
 from .boxes import BoxesToMaskd, boxes_to_mask
 from .check_frontal import CheckFrontald, SaveCheckd, frontal_check
 from .check_same_grid import CheckSameGridd
@@ -12,15 +13,18 @@ from .index_images import RADIOGRAPHS, Case, Index, find_images, index_images
 from .keep_inside import KeepInsided
 from .mask_reader import MaskReader
 from .match_grid import MatchGridd, match_grid
+from .names import OutputLayout, image_name
 from .nifti_files import is_nifti
 from .one_slice import OneSliced
-from .outputs import AsInFiled, OutputLayout, SaveFiled, SaveMaskd, SaveOverlayd, check_writable, image_name, overlay
+from .overlay import SaveOverlayd, overlay
 from .radiograph_reader import RadiographReader
 from .rand_clutter import RandClutterd
 from .rand_exposure import RandExposured
 from .rand_opacities import RandOpacitiesd
 from .rand_warp_pair import RandWarpPaird
+from .save_file import SaveFiled, SaveMaskd
 from .volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .writable import check_writable
 
 __all__ = [
     "AsInFiled",

@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from scipy.ndimage import center_of_mass, label
 
 from .atomic_files import atomic_write
-from .outputs import SaveFiled
+from .save_file import SaveFiled
 
 logger = logging.getLogger(__name__)
 

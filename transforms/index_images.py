@@ -26,8 +26,8 @@ from .ct_series import TAGS as CT_TAGS
 from .ct_series import is_localizer
 from .dicom import first_bytes
 from .errors import DataError
+from .names import image_name
 from .nifti_files import is_nifti
-from .outputs import image_name
 from .picture_files import is_picture
 from .radiograph_reader import HEADER_TAGS, RadiographReader
 

@@ -10,7 +10,9 @@ import torch
 from monai.config import KeysCollection
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from .outputs import OutputLayout, SaveFiled, save_png
+from .names import OutputLayout
+from .overlay import save_png
+from .save_file import SaveFiled
 
 # Of the classes 1, 2, ...: those of Okabe and Ito, told apart by people with any colour vision
 CLASS_COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#56b4e9", "#009e73", "#cc79a7", "#e69f00")
