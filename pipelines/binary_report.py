@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
+from transforms import mask_to_boxes
 from transforms.atomic_files import atomic_write
 
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
 from .metric_table import known_spacing, write_metrics
 from .ranking import best_median_worst
-from .rsna_score import mask_to_boxes, mean_average_precision
+from .rsna_score import mean_average_precision
 
 
 class EvaluationReport:

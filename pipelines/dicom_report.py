@@ -11,12 +11,11 @@ import numpy as np
 from monai.config import KeysCollection
 from pydicom.sr.codedict import codes
 
-from transforms import OutputLayout, SaveFiled
+from transforms import Box, OutputLayout, SaveFiled, mask_to_boxes
 from transforms.atomic_files import atomic_path
 
 from .algorithm import Algorithm
 from .dicom_source import SERIES_NUMBER, code, equipment, highdicom, read_source
-from .rsna_score import Box, mask_to_boxes
 
 sr = highdicom.sr  # from there, so that what to install is said where it is missing
 PLAIN_RADIOGRAPH = ("399208008", "SCT", "Plain X-ray of chest")
@@ -36,7 +35,7 @@ def write_report(
     with the certainty of the finding in percent. Without any box the report says that the finding is absent.
 
     Args:
-        found: ``(confidence, (x, y, width, height))``, the confidence 0 to 1, as :func:`rsna_score.mask_to_boxes`.
+        found: ``(confidence, (x, y, width, height))``, the confidence 0 to 1, as :func:`transforms.mask_to_boxes`.
         source: the radiograph, a DICOM file.
         finding: ``type`` and maybe ``region``: codes, as those of a segment.
         path: the file to write; it appears once it is complete.

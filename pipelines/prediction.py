@@ -16,13 +16,12 @@ import numpy as np
 from monai.networks.utils import eval_mode
 
 from networks import WeightsError
-from transforms import Case, DataError, check_writable, index_images, plain_error
+from transforms import Case, DataError, check_writable, index_images, mask_to_boxes, plain_error
 from transforms.atomic_files import atomic_write
 
 from .bundle import Bundle
 from .formats import FORMATS, REPORT, choose_format, writer_of
 from .prediction_records import Records
-from .rsna_score import mask_to_boxes
 from .submission import write_submission
 
 logger = logging.getLogger(__name__)

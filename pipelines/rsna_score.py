@@ -1,4 +1,4 @@
-"""The RSNA Pneumonia Detection Challenge's own score: boxes from a mask, and mean average precision.
+"""The RSNA Pneumonia Detection Challenge's own score: mean average precision.
 
 The score is as the challenge defines it: https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/overview/evaluation
 """
@@ -8,34 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+
+from transforms import Box
 
 IOU_THRESHOLDS = tuple(np.round(np.arange(0.4, 0.8, 0.05), 2))  # 0.40, 0.45, ... 0.75
-MIN_AREA = 1e-3  # of the image. The least box of the challenge's 9,555 covers 0.2 %: smaller components are noise.
-
-Box = tuple[float, float, float, float]
-
-
-def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float, Box]]:
-    """The box around each connected component of a predicted mask.
-
-    Args:
-        probability: (x, y), 0 to 1.
-        threshold: a pixel at or above it belongs to the mask. Neighbours share an edge.
-
-    Returns:
-        ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
-        the component. Components smaller than MIN_AREA of the image are dropped.
-    """
-    components, count = ndimage.label(probability >= threshold)
-    found = []
-    for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
-        inside = components[place] == number
-        if inside.sum() >= MIN_AREA * probability.size:
-            columns, rows = place
-            box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-            found.append((float(probability[place][inside].mean()), tuple(float(v) for v in box)))
-    return sorted(found, key=lambda item: -item[0])
 
 
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:

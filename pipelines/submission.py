@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
-from transforms import DataError, check_writable, image_name
+from transforms import Box, DataError, check_writable, image_name, mask_to_boxes
 from transforms.atomic_files import atomic_write
-
-from .rsna_score import Box, mask_to_boxes
 
 logger = logging.getLogger(__name__)
 

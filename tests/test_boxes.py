@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from transforms import BoxesToMaskd, DataError, boxes_to_mask
+from transforms import BoxesToMaskd, DataError, boxes_to_mask, mask_to_boxes
 
 
 def test_box_lies_at_x_and_y_of_a_columns_first_mask():
@@ -65,3 +65,14 @@ def test_mask_carries_the_geometry_of_its_image():
     assert set(result) == {"image", "label"}
     assert result["label"].shape == (1, 7, 5) and result["label"].sum() == 6
     torch.testing.assert_close(result["label"].affine, affine)
+
+
+def test_boxes_from_a_mask():
+    probability = np.zeros((60, 40))  # columns, rows
+    probability[10:20, 5:9] = 0.6
+    probability[30:36, 20:40] = 0.9
+    probability[30, 20] = 0.5
+    probability[50, 1] = 0.99  # one pixel of 2400 is below a thousandth of the image
+    (first, a), (second, b) = mask_to_boxes(probability, 0.5)
+    assert a == (30, 20, 6, 20) and first == pytest.approx((119 * 0.9 + 0.5) / 120)
+    assert b == (10, 5, 10, 4) and second == pytest.approx(0.6)

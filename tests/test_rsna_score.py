@@ -9,7 +9,6 @@ from pipelines.rsna_score import (
     IOU_THRESHOLDS,
     box_iou,
     image_average_precision,
-    mask_to_boxes,
     mean_average_precision,
 )
 
@@ -53,14 +52,3 @@ def test_mean_leaves_out_images_with_neither_box_nor_prediction():
     found = [[(0.9, TRUE)], [], [(0.7, TRUE)]]
     assert mean_average_precision(found, [[TRUE], [], []]) == pytest.approx((1 + 0) / 2)
     assert np.isnan(mean_average_precision([[]], [[]]))
-
-
-def test_boxes_from_a_mask():
-    probability = np.zeros((60, 40))  # columns, rows
-    probability[10:20, 5:9] = 0.6
-    probability[30:36, 20:40] = 0.9
-    probability[30, 20] = 0.5
-    probability[50, 1] = 0.99  # one pixel of 2400 is below a thousandth of the image
-    (first, a), (second, b) = mask_to_boxes(probability, 0.5)
-    assert a == (30, 20, 6, 20) and first == pytest.approx((119 * 0.9 + 0.5) / 120)
-    assert b == (10, 5, 10, 4) and second == pytest.approx(0.6)

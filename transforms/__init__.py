@@ -1,7 +1,7 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
 from .as_in_file import AsInFiled
-from .boxes import BoxesToMaskd, boxes_to_mask
+from .boxes import Box, BoxesToMaskd, boxes_to_mask, mask_to_boxes
 from .check_frontal import CheckFrontald, SaveCheckd, frontal_check
 from .check_same_grid import CheckSameGridd
 from .ct_reader import CTReader
@@ -28,6 +28,7 @@ from .writable import check_writable
 
 __all__ = [
     "AsInFiled",
+    "Box",
     "BoxesToMaskd",
     "CLASS_COLOURS",
     "CTReader",
@@ -63,6 +64,7 @@ __all__ = [
     "image_name",
     "index_images",
     "is_nifti",
+    "mask_to_boxes",
     "match_grid",
     "overlay",
     "plain_error",
