@@ -33,7 +33,6 @@ from pipelines import (
 from pipelines.__main__ import VERBS, main
 from pipelines.bundle import Bundle
 from pipelines.commands.manifest import KINDS
-from pipelines.commands.predict import FORMATS
 
 from .conftest import ROOT
 
@@ -234,11 +233,7 @@ def test_what_is_no_fault_of_the_users_is_not_hidden(monkeypatch):
         main(["verify", "FILE"])
 
 
-# What is said in two places, so that help need not import it --------------------------------------------------------
-
-
-def test_formats_are_those_of_the_prediction():
-    assert FORMATS == tuple(prediction.SUFFIXES)
+# The face for configurations ------------------------------------------------------------------------------------------
 
 
 def test_every_name_of_the_face_is_found_as_configurations_find_it():

@@ -5,9 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from ..formats import FORMATS
 from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing
-
-FORMATS = ("png", "nifti", "seg")  # pipelines.prediction knows how each is written
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_unknown_spacing(parser)
     parser.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
     parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    parser.add_argument("--format", choices=FORMATS, help="of the masks; seg is DICOM Segmentation")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="of the masks; seg is DICOM Segmentation")
     parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "also write the challenge's submission (names the files)"
