@@ -17,17 +17,19 @@ import pytest
 import pipelines
 from pipelines import (
     abdominal_trauma,
+    abdominal_trauma_png,
     benchmark,
+    coco_boxes,
     cross_validation,
     ct_phantoms,
     export,
     label,
     latency,
-    masks,
+    mask_folders,
     package,
     phantoms,
     prediction,
-    rsna,
+    rsna_pneumonia,
     verify_package,
 )
 from pipelines.__main__ import VERBS, main
@@ -45,7 +47,7 @@ NAMES = (
 def test_help_imports_nothing_that_takes_its_time():
     program = (
         "import sys, pipelines\nfrom pipelines.__main__ import main\n"
-        "try:\n    main(['predict', '--help'])\n"
+        "try:\n    main(['manifest', '--help'])\n"
         "except SystemExit:\n    print('loaded:', *sorted({name.partition('.')[0] for name in sys.modules}))\n"
     )
     output = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -54,7 +56,7 @@ def test_help_imports_nothing_that_takes_its_time():
     assert not loaded & {"torch", "monai", "ignite", "numpy", "pandas", "pydicom", "matplotlib", "transforms"}
 
 
-@pytest.mark.parametrize("verb", [*NAMES, *(f"manifest {kind}" for kind in ("rsna", "trauma", "trauma_png", "masks"))])
+@pytest.mark.parametrize("verb", [*NAMES, *(f"manifest {kind}" for kind in KINDS)])
 def test_every_verb_has_help(verb, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*verb.split(), "--help"])
@@ -71,22 +73,21 @@ def test_the_help_lists_every_verb_with_its_line(capsys):
     with pytest.raises(SystemExit):
         main(["manifest", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert all(f" {name} {kind.help}" in text for name, kind in KINDS.items())
+    assert all(f" {kind} {line}" in text for kind, (_, line) in KINDS.items())
 
 
 # Each verb with its arguments; the function that it calls, and with what, by place and by name.
-SPLIT = {"seed": 0, "fractions": (0.7, 0.15, 0.15)}
 CALLS = [
     (
         "manifest rsna DIR --out FILE",
-        (rsna, "build_rsna_manifest"),
+        (rsna_pneumonia, "build_rsna_manifest"),
         [],
-        {"folder": "DIR", "out": "FILE", "name": "rsna", "checksums": False, "unknown_spacing": "refuse", **SPLIT},
+        {"folder": "DIR", "out": "FILE", "checksums": False},  # what is not given is the builder's default
     ),
     (
         "manifest rsna DIR --out FILE --name x --seed 3 --fractions 0.5 0.2 0.3 --persons CSV --checksums "
         "--unknown_spacing pixels",
-        (rsna, "build_rsna_manifest"),
+        (rsna_pneumonia, "build_rsna_manifest"),
         [],
         {"folder": "DIR", "out": "FILE", "name": "x", "seed": 3, "fractions": [0.5, 0.2, 0.3]}
         | {"persons": "CSV", "checksums": True, "unknown_spacing": "pixels"},
@@ -95,20 +96,25 @@ CALLS = [
         "manifest trauma DIR --out FILE",
         (abdominal_trauma, "build_abdominal_trauma_manifest"),
         [],
-        {"folder": "DIR", "out": "FILE", **SPLIT},  # without a name, which the builder has a default for
+        {"folder": "DIR", "out": "FILE"},
     ),
     (
         "manifest trauma_png DIR --out FILE --name x",
-        (abdominal_trauma, "build_png_slices_manifest"),
+        (abdominal_trauma_png, "build_png_slices_manifest"),
         [],
-        {"folder": "DIR", "out": "FILE", "name": "x", **SPLIT},
+        {"folder": "DIR", "out": "FILE", "name": "x"},
     ),
     (
         "manifest masks DIR --task lungs --out FILE --name x --licence CC0 --patients CSV",
-        (masks, "build_masks_manifest"),
+        (mask_folders, "build_masks_manifest"),
         [],
-        {"folder": "DIR", "task": "lungs", "out": "FILE", "name": "x", "licence": "CC0", "patients": "CSV"}
-        | {"seed": 0, "fractions": (0.8, 0.1, 0.1)},
+        {"folder": "DIR", "task": "lungs", "out": "FILE", "name": "x", "licence": "CC0", "patients": "CSV"},
+    ),
+    (
+        "manifest coco DIR --annotations JSON --task pneumonia --out FILE --categories a b",
+        (coco_boxes, "build_coco_manifest"),
+        [],
+        {"folder": "DIR", "annotations": "JSON", "task": "pneumonia", "out": "FILE", "categories": ["a", "b"]},
     ),
     (
         "phantoms DIR --truth lungs",
