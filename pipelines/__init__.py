@@ -1,41 +1,39 @@
 """Engines' handlers, data sets on disk, evaluation, and the commands. Uses ``transforms`` and ``networks``."""
 
-from .averaged_weights import AveragedWeights
-from .binary_report import EvaluationReport
-from .cached_dataset import CachedDataset
-from .cached_slices import CachedSlices
-from .ct_phantoms import draw_ct_phantoms
-from .distributed import Agreement, release, synchronise_batch_norm
-from .loader_workers import loader_workers
-from .manifest import datalist, read_manifest
-from .multiclass_metrics import MeanOfOrgans
-from .multiclass_report import ClassReport
-from .phantoms import draw_phantoms
-from .start import start
-from .stressed_dataset import StressedDataset
-from .submission import Submission
-from .training_log import EpochLog, TrainingProgress
-from .training_state import TrainingState
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Agreement",
-    "AveragedWeights",
-    "CachedDataset",
-    "CachedSlices",
-    "ClassReport",
-    "EpochLog",
-    "EvaluationReport",
-    "MeanOfOrgans",
-    "StressedDataset",
-    "Submission",
-    "TrainingProgress",
-    "TrainingState",
-    "datalist",
-    "draw_ct_phantoms",
-    "draw_phantoms",
-    "loader_workers",
-    "read_manifest",
-    "release",
-    "start",
-    "synchronise_batch_norm",
-]
+# What configurations name, and the module that has it. It is imported on first use: commands need little of it.
+MODULES = {
+    "Agreement": "distributed",
+    "AveragedWeights": "averaged_weights",
+    "CachedDataset": "cached_dataset",
+    "CachedSlices": "cached_slices",
+    "ClassReport": "multiclass_report",
+    "EpochLog": "training_log",
+    "EvaluationReport": "binary_report",
+    "MeanOfOrgans": "multiclass_metrics",
+    "StressedDataset": "stressed_dataset",
+    "Submission": "submission",
+    "TrainingProgress": "training_log",
+    "TrainingState": "training_state",
+    "datalist": "manifest",
+    "draw_ct_phantoms": "ct_phantoms",
+    "draw_phantoms": "phantoms",
+    "loader_workers": "workers",
+    "read_manifest": "manifest",
+    "release": "distributed",
+    "start": "run_start",
+    "synchronise_batch_norm": "distributed",
+}
+__all__ = list(MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *MODULES})

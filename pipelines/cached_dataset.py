@@ -162,7 +162,7 @@ def _verify(checksum: str | None, path: str) -> None:
 
 def _sources_hash() -> str:
     """Of the code that turns files into tensors."""
-    sources = sorted(Path(transforms.__file__).parent.glob("*.py"))
+    sources = sorted(Path(transforms.__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

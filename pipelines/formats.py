@@ -1,6 +1,6 @@
 """The formats that masks are written in: what each needs, and the transform that writes it.
 
-The one place that names the writers. What they need beyond this project is imported where they are made.
+The one place that names the writers. What they need is imported where they are made: the command line lists formats.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any
-
-from transforms import DataError
+from typing import TYPE_CHECKING, Any
 
 from .algorithm import Algorithm
-from .bundle import Bundle
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 Configuration = dict[str, Any]  # of a transform, as in a bundle's JSON
 
@@ -75,6 +75,8 @@ def choose_format(bundle: Bundle, name: str | None, fractional: bool = False) ->
     Raises:
         DataError: if the bundle's masks cannot be written so.
     """
+    from transforms import DataError
+
     chosen = name or ("nifti" if bundle.is_volumetric else "png")
     found = FORMATS[chosen]
     if fractional and chosen != "seg":

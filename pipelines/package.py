@@ -10,12 +10,15 @@ import os
 import re
 import sys
 import zipfile
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
+from importlib.util import resolve_name
 from pathlib import Path
 
 from transforms import DataError
 from transforms.atomic_files import atomic_path
 
+from . import MODULES
 from .bundle import Bundle
 from .verify_package import CHECKSUMS, PACKAGES, PLAIN_FILE, SOURCES, UNIX, check_content, check_name
 
@@ -51,8 +54,8 @@ among other things, need the project radbundles itself.
 def package(bundle: Bundle, out: os.PathLike | str) -> Path:
     """Pack a bundle into a zip file, the same bytes each time; unpacked, its folder has the bundle's name.
 
-    In it are the bundle's ``configs/``, ``docs/``, ``LICENSE`` and best model; of this project, the Python that
-    importing ``networks``, ``pipelines`` and ``transforms`` loads, which leaves out what only commands need, and the
+    In it are the bundle's ``configs/``, ``docs/``, ``LICENSE`` and best model; of this project, the Python of all that
+    configurations name in ``networks``, ``pipelines`` and ``transforms``, without what only commands need, and the
     manifest's schema; a README; and the SHA-256 of each file in ``checksums.json``. ``bundle_root`` and the paths in
     the documents are changed to fit a folder of its own.
 
@@ -68,7 +71,7 @@ def package(bundle: Bundle, out: os.PathLike | str) -> Path:
             if :func:`~pipelines.verify_package.verify` would refuse the result.
     """
     root, out = bundle.root.resolve(), Path(out)
-    python, imported = _import_closure()
+    python, imported = import_closure([*PACKAGES, *(f"pipelines.{module}" for module in MODULES.values())], SOURCES)
     files = _of_bundle(root) | python
     for path in (SOURCES / "data_manifests").glob("*.*"):
         files[f"data_manifests/{path.name}"] = path.read_bytes()
@@ -122,30 +125,41 @@ def _root_here(text: str, path: Path) -> str:
     return changed
 
 
-def _import_closure() -> tuple[dict[str, bytes], set[str]]:
-    """The project's Python that importing its packages loads, and the other packages that this imports.
+def import_closure(modules: Iterable[str], sources: Path) -> tuple[dict[str, bytes], set[str]]:
+    """Follow imports by the source code, those inside functions too.
 
-    Their ``__init__`` import all that configurations name, and nothing that only a command needs.
+    Args:
+        modules: names of the project's, such as ``pipelines.manifest``.
+        sources: the folder that holds its packages.
+
+    Returns:
+        the project's Python that importing ``modules`` loads, by path below ``sources``; and the names of the other
+        packages that this imports, without Python's own.
     """
-    waiting, files, imported = list(PACKAGES), {}, set()
+    waiting, files, imported = list(modules), {}, set()
     while waiting:
         module = waiting.pop()
-        path = SOURCES / module.replace(".", "/")
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        name = path.relative_to(SOURCES).as_posix()
-        if module.partition(".")[0] not in PACKAGES:
-            imported.add(module.partition(".")[0])
-        elif name not in files and path.is_file():  # else it is a name in a module, such as transforms.DataError
+        package, _, _ = module.rpartition(".")
+        top, _, _ = module.partition(".")
+        if top not in PACKAGES:
+            imported.add(top)
+            continue
+        if package:
+            waiting.append(package)  # it is imported too, before what is in it
+        path = sources.joinpath(*module.split("."))
+        if path.is_dir():
+            package, path = module, path / "__init__.py"
+        else:
+            path = path.with_suffix(".py")
+        name = path.relative_to(sources).as_posix()
+        if name not in files and path.is_file():  # else it is a name in a module, such as transforms.DataError
             files[name] = path.read_bytes()
-            own = module if path.name == "__init__.py" else module.rpartition(".")[0]
             for node in ast.walk(ast.parse(files[name])):
                 if isinstance(node, ast.Import):
                     waiting += [alias.name for alias in node.names]
                 elif isinstance(node, ast.ImportFrom):
-                    base = ".".join(
-                        filter(None, [own if node.level else "", node.module])
-                    )  # packages have no inner ones
-                    waiting += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+                    base = resolve_name("." * node.level + (node.module or ""), package)
+                    waiting += [f"{base}.{alias.name}" for alias in node.names]
     return files, imported - sys.stdlib_module_names
 
 

@@ -112,6 +112,17 @@ def test_key_is_the_same_in_another_process(data, tmp_path):
     assert len(list((tmp_path / "cache").glob("*.meta.pt"))) == len(data)
 
 
+def test_changed_code_is_noticed_in_subfolders_too(data, tmp_path, monkeypatch):
+    code = tmp_path / "transforms" / "readers" / "radiograph.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("old")
+    monkeypatch.setattr("transforms.__file__", str(tmp_path / "transforms" / "__init__.py"))
+    before = CachedDataset(data[:1], transform(), tmp_path / "cache").files
+    assert CachedDataset(data[:1], transform(), tmp_path / "cache").files == before
+    code.write_text("new")
+    assert CachedDataset(data[:1], transform(), tmp_path / "cache").files != before
+
+
 def test_inversion_through_the_cache_gives_the_original_grid(data, tmp_path):
     chain = transform(24)
     cached = CachedDataset(data, chain, tmp_path / "cache")

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from pipelines.kinds import KINDS, add_kinds
+from pipelines.commands.manifest import KINDS, add_arguments
 
 
 def manifest_parser():
     parser = argparse.ArgumentParser(prog="manifest")
-    add_kinds(parser)
+    add_arguments(parser)
     return parser
 
 

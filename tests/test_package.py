@@ -17,6 +17,7 @@ import torch
 from packaging.requirements import Requirement
 from PIL import Image
 
+from pipelines import package as packaging
 from pipelines.__main__ import main
 from pipelines.verify_package import read_package, verify
 from transforms import DataError
@@ -126,17 +127,19 @@ def test_an_unpacked_bundle_trains_evaluates_and_predicts_with_its_required_pack
 
 
 ALL_NAMES = """
-import importlib, json, pathlib, pydoc, re, sys
+import json, pathlib, pipelines, pydoc, re, sys
 for path in pathlib.Path("configs").glob("*.json"):
     for name in re.findall(r"\\b(?:networks|pipelines|transforms)[.][.\\w]+", path.read_text()):
         assert pydoc.locate(name) is not None, name
+for name in pipelines.__all__:  # what other bundles' configurations may name
+    getattr(pipelines, name)
 for name, module in list(sys.modules.items()):
     if name.partition(".")[0] in ("networks", "pipelines", "transforms"):
         print(pathlib.Path(module.__file__).relative_to(pathlib.Path.cwd()))
 """
 
 
-def test_a_package_holds_the_python_that_its_configurations_load_and_no_more(packages, tmp_path):
+def test_a_package_holds_the_python_that_configurations_load_and_no_more(packages, tmp_path):
     """By loading it, where the packaging goes by its source."""
     with zipfile.ZipFile(packages / "abdomen.zip") as archive:
         archive.extractall(tmp_path)
@@ -145,7 +148,35 @@ def test_a_package_holds_the_python_that_its_configurations_load_and_no_more(pac
     site = only_what_the_metadata_require(tmp_path / "site", metadata)
     loaded = set(alone(abdomen, site, "-c", ALL_NAMES).split())
     assert loaded == {str(path.relative_to(abdomen)) for path in abdomen.rglob("*.py")}
-    assert "pipelines/__main__.py" not in loaded
+    assert not {name for name in loaded if name.startswith(("pipelines/__main__", "pipelines/commands/"))}
+
+
+def test_imports_are_followed_through_inner_packages(tmp_path):
+    tree = {
+        "pipelines/__init__.py": "",
+        "pipelines/bundle.py": "import json, monai.bundle",
+        "pipelines/training/__init__.py": '"""Only a docstring."""',
+        "pipelines/training/log.py": "from ..bundle import Bundle\nfrom . import curves\nfrom transforms import Error",
+        "pipelines/training/curves.py": "from ..evaluation.inner import pictures as drawn\nimport networks.unet",
+        "pipelines/training/unused.py": "import pandas",
+        "pipelines/evaluation/inner/pictures.py": "def f():\n    from ... import manifest\n    import scipy.ndimage",
+        "pipelines/evaluation/inner/__init__.py": "",
+        "pipelines/evaluation/__init__.py": "",
+        "pipelines/manifest.py": "from ignite import distributed",
+        "pipelines/commands/__init__.py": "",
+        "pipelines/commands/train.py": "from ..training.log import Log\nimport fire",
+        "networks/__init__.py": "",
+        "networks/unet.py": "",
+        "transforms/__init__.py": "from .errors import *",
+        "transforms/errors.py": "",
+    }
+    for name, text in tree.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    files, imported = packaging.import_closure(["pipelines.training.log"], tmp_path)
+    unused = {name for name in tree if "unused" in name or "commands" in name}
+    assert {name: text.decode() for name, text in files.items()} == {n: t for n, t in tree.items() if n not in unused}
+    assert imported == {"monai", "scipy", "ignite"}
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -183,7 +214,7 @@ def test_only_what_belongs_to_a_bundle_is_packaged(small, tmp_path):
     held = set(read_package(packaged(small, tmp_path / "small.zip")).checksums)
     assert {"LICENSE", "models/model.pt", "docs/data_license.txt", "data_manifests/manifest.schema.json"} <= held
     assert not held & {"models/last_epoch.pt", "configs/.hidden.json"} and not any(
-        "images" in n or "phantoms/" in n for n in held
+        "images.csv" in n or "phantoms/" in n for n in held
     )
 
 

@@ -1,13 +1,16 @@
-"""The kinds of manifests that can be made, for the command line. Light: a kind's module is imported once it is chosen.
+"""``manifest``: a manifest from a data set's folder, of one of several kinds.
 
 A new kind is a row of :data:`KINDS` and a module with ``add_arguments(parser)``, which sets the parser's ``command``.
 """
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+
+from .verb import Verb
 
 KINDS = {  # module and help of each
     "rsna": ("rsna_pneumonia", "the RSNA Pneumonia Detection Challenge, or data in its layout"),
@@ -18,14 +21,13 @@ KINDS = {  # module and help of each
 }
 
 
-def add_kinds(parser: argparse.ArgumentParser) -> None:
-    """Add each kind to the parser of the verb ``manifest``."""
+def add_arguments(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=_KindParser)
     for kind, (module, text) in KINDS.items():
         kinds.add_parser(kind, help=text, module=module)
 
 
-class _KindParser(argparse.ArgumentParser):
+class _KindParser(ArgumentParser):
     """Gets its arguments when it has to parse, so that the help of the others imports nothing."""
 
     def __init__(self, module: str, **settings: Any):
@@ -34,6 +36,13 @@ class _KindParser(argparse.ArgumentParser):
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         if self.module:
-            import_module(f".{self.module}", __package__).add_arguments(self)
+            import_module(f"..{self.module}", __package__).add_arguments(self)
             self.module = None
         return super().parse_known_args(*args, **kwargs)
+
+
+def run(command: Callable[..., object], **settings: Any) -> None:
+    command(**settings)
+
+
+MANIFEST = Verb("manifest", "make a manifest from a data set's folder", add_arguments, run)

@@ -1,0 +1,37 @@
+"""``crossvalidate``: a bundle, trained and evaluated on folds."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from .verb import Verb, add_bundle
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    parser.add_argument("--manifest", required=True, metavar="FILE", help="whose images are divided into folds")
+    parser.add_argument("--dataset_dir", required=True, metavar="DIR")
+    parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as usual_way")
+    parser.add_argument("--evaluation", nargs="*", default=(), metavar="NAME", help="overlays of the evaluation alone")
+    parser.add_argument("--trained", metavar="DIR", help="evaluate the models of another cross-validation's output")
+    parser.add_argument("--against", metavar="DIR", help="the output of another cross-validation, to compare with")
+
+
+def run(bundle: str, **settings: Any) -> None:
+    from ..bundle import Bundle
+    from ..cross_validation import cross_validate
+
+    cross_validate(Bundle.find(bundle), **settings)
+
+
+CROSSVALIDATE = Verb(
+    "crossvalidate",
+    "train and evaluate on folds: each image is predicted by a model that has not seen its patient",
+    add_arguments,
+    run,
+)

@@ -1,0 +1,42 @@
+"""``phantoms`` and ``ct_phantoms``: images with their truth, where no data are at hand."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from .verb import Verb
+
+
+def _add_cohort(parser: ArgumentParser, patients: int, size: int, of: str) -> None:
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("--patients", type=int, default=patients)
+    parser.add_argument("--size", type=int, default=size, help=f"rows and columns{of}, in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    _add_cohort(parser, patients=120, size=512, of="")
+    parser.add_argument("--truth", choices=("boxes", "lungs", "opacity"), default="boxes")
+
+
+def run(**settings: Any) -> None:
+    from ..phantoms import draw_phantoms
+
+    draw_phantoms(**settings)
+
+
+def add_ct_arguments(parser: ArgumentParser) -> None:
+    _add_cohort(parser, patients=16, size=128, of=" of a slice")
+
+
+def run_ct(**settings: Any) -> None:
+    from ..ct_phantoms import draw_ct_phantoms
+
+    draw_ct_phantoms(**settings)
+
+
+PHANTOMS = Verb("phantoms", "draw phantom radiographs, with boxes or masks", add_arguments, run)
+CT_PHANTOMS = Verb(
+    "ct_phantoms", "draw phantom CT in the layout of the abdominal trauma challenge", add_ct_arguments, run_ct
+)

@@ -1,0 +1,42 @@
+"""``predict``: masks for a tree of images."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from ..formats import FORMATS
+from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    add_weights(parser)
+    add_unknown_spacing(parser)
+    parser.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
+    parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
+    text = "of the masks; seg: DICOM Segmentation; rtstruct: DICOM RT Structure Set, of CT"
+    parser.add_argument("--format", choices=tuple(FORMATS), help=text)
+    parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
+    parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
+    text = "also write the challenge's submission (names the files)"
+    parser.add_argument("--submission", metavar="CSV", help=text)
+
+
+def run(bundle: str, **settings: Any) -> int:
+    from ..bundle import Bundle
+    from ..prediction import predict
+
+    found = Bundle.find(bundle)
+    check_unknown_spacing(found, settings)
+    return predict(found, **settings)
+
+
+PREDICT = Verb(
+    "predict",
+    "masks and overlays for a tree of radiographs or CT; goes on where it was stopped",
+    add_arguments,
+    run,
+    epilog="exit code: 0 all done, 1 some failed, 2 nothing done; DIR/summary.json says it all",
+    error_code=2,
+)
