@@ -5,6 +5,7 @@ from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
 from .prepare import fast_precision, prepare
+from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
 from .weights import WeightsError, check_fits, load_weights, read_checkpoint
@@ -14,11 +15,13 @@ __all__ = [
     "ClassicUNet",
     "FocalBCEDiceLoss",
     "MobileNetV3LargeEncoder",
+    "SizeError",
     "SliceChannels",
     "UNetWithHead",
     "VolumeInferer",
     "WeightsError",
     "check_fits",
+    "check_size",
     "fast_precision",
     "load_imagenet_encoder",
     "load_encoder",

@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from networks.sizes import check_size
+from networks import check_size
 from transforms import DataError
 from transforms.atomic_files import atomic_path
 

@@ -19,18 +19,11 @@ from transforms import DataError
 from transforms.atomic_files import atomic_path
 
 from . import MODULES
-from .bundle import Bundle
+from .bundle import WEIGHTS, Bundle
 from .verify_package import CHECKSUMS, PACKAGES, PLAIN_FILE, SOURCES, UNIX, check_content, check_name
 
 logger = logging.getLogger(__name__)
 
-REQUIRED = (
-    "LICENSE",
-    *(f"configs/{name}.json" for name in ("metadata", "train", "multi_gpu_train", "evaluate", "inference")),
-    "docs/README.md",
-    "docs/data_license.txt",
-)
-WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
 README = """# {name}
 {description}. What it is, what it was trained on and how well it does: the [model card](docs/README.md). Licences:
 [of the code](LICENSE), [of data and weights](docs/data_license.txt).
@@ -72,11 +65,11 @@ def package(bundle: Bundle, out: os.PathLike | str) -> Path:
     """
     root, out = bundle.root.resolve(), Path(out)
     python, imported = import_closure([*PACKAGES, *(f"pipelines.{module}" for module in MODULES.values())], SOURCES)
-    files = _of_bundle(root) | python
+    files = _of_bundle(bundle) | python
     for path in (SOURCES / "data_manifests").glob("*.*"):
         files[f"data_manifests/{path.name}"] = path.read_bytes()
-    metadata = json.loads(files["configs/metadata.json"])
-    files["README.md"] = _readme(metadata, imported, root / "configs" / "metadata.json")
+    (metadata_file,) = bundle.files(["metadata"])
+    files["README.md"] = _readme(bundle.metadata, imported, metadata_file)
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     files[CHECKSUMS] = (json.dumps(checksums, indent=2) + "\n").encode()
     with atomic_path(out) as scratch, zipfile.ZipFile(scratch, "w") as archive:
@@ -90,22 +83,15 @@ def package(bundle: Bundle, out: os.PathLike | str) -> Path:
     return out
 
 
-def _of_bundle(root: Path) -> dict[str, bytes]:
+def _of_bundle(bundle: Bundle) -> dict[str, bytes]:
     """The bundle's own files, by their path in it, as they are to be packed."""
-    missing = [name for name in REQUIRED if not (root / name).is_file()]
-    if missing:
-        raise DataError(f"{root / missing[0]}: no such file. A bundle that is passed on needs it.")
-    names = ["LICENSE", *(name for name in (WEIGHTS, ABOUT_WEIGHTS) if (root / name).is_file())]
-    for folder in ("configs", "docs"):
-        paths = (path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
-        names += [path.as_posix() for path in paths if not path.name.startswith(".")]
-    names = [name for name in names if name != "configs/monailabel_train.json"]  # it names a server's images
+    root = bundle.root.resolve()
     files = {}
-    for name in names:
+    for name in bundle.shipped():
         check_name(str(root / name), f"{root.name}/{name}")
         data = (root / name).read_bytes()
         check_content(str(root / name), name, data)
-        if name.startswith("configs/") and name.endswith(".json"):
+        if name.endswith(".json"):
             data = _root_here(data.decode(), root / name).encode()
         elif name.startswith("docs/") and name.endswith(".md"):
             # both READMEs that the documents point to are one folder nearer, and commands run in the bundle's folder
@@ -163,7 +149,7 @@ def import_closure(modules: Iterable[str], sources: Path) -> tuple[dict[str, byt
     return files, imported - sys.stdlib_module_names
 
 
-def _readme(metadata: dict, imported: set[str], path: Path) -> bytes:
+def _readme(metadata: dict, imported: set[str], path: str) -> bytes:
     versions = {short: metadata[f"{long}_version"] for short, long in (("torch", "pytorch"), ("monai", "monai"))}
     versions |= {"numpy": metadata["numpy_version"], **metadata["required_packages_version"]}
     providers = packages_distributions()
