@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 
 from transforms import DataError
 
-from .algorithm import Algorithm
+from .dicom.algorithm import Algorithm
 
 CT = "CT"  # the modality of volumes; all others are radiographs
 CONFIGS = "configs"

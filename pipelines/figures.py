@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from transforms.atomic_files import atomic_path
+from transforms.files.atomic import atomic_path
 
 
 @dataclass(frozen=True)

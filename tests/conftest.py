@@ -13,9 +13,9 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from pipelines.ct_phantoms import draw_ct_phantoms
-from pipelines.phantom_cohort import IN_FILE_FORMAT
-from pipelines.phantoms import draw_phantoms
+from pipelines.phantoms.cohort import IN_FILE_FORMAT
+from pipelines.phantoms.ct import draw_ct_phantoms
+from pipelines.phantoms.radiographs import draw_phantoms
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,9 +14,8 @@ import pytest
 
 from pipelines import draw_ct_phantoms, draw_phantoms
 from pipelines.bundle import Bundle
+from tests.conftest import ROOT
 from transforms import plain_error
-
-from .conftest import ROOT
 
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir())
 RADIOGRAPHS = [name for name in BUNDLES if not Bundle(ROOT / "bundles" / name).is_volumetric]

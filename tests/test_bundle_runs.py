@@ -18,10 +18,9 @@ import torch
 from PIL import Image
 
 from pipelines.__main__ import main
+from tests.conftest import ROOT
+from tests.running import BUNDLES, RADIOGRAPHS, Trained, bundle_of, draw, refused, run, small
 from transforms import CTReader
-
-from .conftest import ROOT
-from .running import BUNDLES, RADIOGRAPHS, Trained, bundle_of, draw, refused, run, small
 
 # What an overlay goes on top of, where that is not the training
 ON_INFERENCE = {"submission", "in_lungs"}

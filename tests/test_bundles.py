@@ -9,8 +9,8 @@ import re
 import pytest
 from monai.bundle import ConfigWorkflow, verify_net_in_out
 
-from .conftest import ROOT
-from .running import BUNDLES, bundle_of
+from tests.conftest import ROOT
+from tests.running import BUNDLES, bundle_of
 
 REFERENCE = "pneumonia"
 SHARED = ("train", "evaluate", "inference", "multi_gpu_train", "usual_way", "metadata")

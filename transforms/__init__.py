@@ -1,30 +1,30 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
-from .as_in_file import AsInFiled
-from .boxes import Box, BoxesToMaskd, boxes_to_mask, mask_to_boxes
-from .check_frontal import CheckFrontald, SaveCheckd, frontal_check
-from .check_same_grid import CheckSameGridd
-from .ct_reader import CTReader
-from .ct_series import CTVolume
+from .augmentation.rand_clutter import RandClutterd
+from .augmentation.rand_exposure import RandExposured
+from .augmentation.rand_opacities import RandOpacitiesd
+from .augmentation.rand_warp_pair import RandWarpPaird
 from .errors import DataError, plain_error, prepare_console
-from .fit_radiograph import FitRadiographd
-from .fit_slices import FitSlicesd
-from .index_images import RADIOGRAPHS, Case, Index, find_images, index_images
-from .keep_inside import KeepInsided
-from .mask_reader import MaskReader
-from .match_grid import MatchGridd, match_grid
-from .names import OutputLayout, image_name
-from .nifti_files import is_nifti
-from .one_slice import OneSliced
-from .overlay import SaveOverlayd, overlay
-from .radiograph_reader import RadiographReader
-from .rand_clutter import RandClutterd
-from .rand_exposure import RandExposured
-from .rand_opacities import RandOpacitiesd
-from .rand_warp_pair import RandWarpPaird
-from .save_file import SaveFiled, SaveMaskd
-from .volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
-from .writable import check_writable
+from .files.names import OutputLayout, image_name
+from .files.nifti import is_nifti
+from .files.writable import check_writable
+from .grid.boxes import Box, BoxesToMaskd, boxes_to_mask, mask_to_boxes
+from .grid.check_same_grid import CheckSameGridd
+from .grid.fit_radiograph import FitRadiographd
+from .grid.fit_slices import FitSlicesd
+from .grid.match_grid import MatchGridd, match_grid
+from .grid.one_slice import OneSliced
+from .outputs.as_in_file import AsInFiled
+from .outputs.check_frontal import CheckFrontald, SaveCheckd, frontal_check
+from .outputs.keep_inside import KeepInsided
+from .outputs.overlay import SaveOverlayd, overlay
+from .outputs.save_file import SaveFiled, SaveMaskd
+from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .readers.ct import CTReader
+from .readers.ct_series import CTVolume
+from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
+from .readers.mask import MaskReader
+from .readers.radiograph import RadiographReader
 
 __all__ = [
     "AsInFiled",

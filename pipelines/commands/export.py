@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
-    from ..export import export
+    from ..sharing.export import export
 
     export(Bundle.find(bundle), **settings)
 

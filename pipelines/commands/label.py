@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundles: Sequence[str], **settings: Any) -> None:
     from ..bundle import Bundle
-    from ..label import start_server
+    from ..label.server import start_server
 
     start_server([Bundle.find(bundle) for bundle in bundles], **settings)
 

@@ -36,7 +36,7 @@ class _KindParser(ArgumentParser):
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         if self.module:
-            import_module(f"..{self.module}", __package__).add_arguments(self)
+            import_module(f"..manifests.{self.module}", __package__).add_arguments(self)
             self.module = None
         return super().parse_known_args(*args, **kwargs)
 

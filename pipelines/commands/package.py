@@ -14,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundle: str, out: str) -> None:
     from ..bundle import Bundle
-    from ..package import package
+    from ..sharing.package import package
 
     package(Bundle.find(bundle), out)
 
@@ -24,7 +24,7 @@ def add_verify_arguments(parser: ArgumentParser) -> None:
 
 
 def run_verify(file: str) -> None:
-    from ..verify_package import verify
+    from ..sharing.verify_package import verify
 
     verify(file)
 

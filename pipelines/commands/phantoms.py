@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(**settings: Any) -> None:
-    from ..phantoms import draw_phantoms
+    from ..phantoms.radiographs import draw_phantoms
 
     draw_phantoms(**settings)
 
@@ -31,7 +31,7 @@ def add_ct_arguments(parser: ArgumentParser) -> None:
 
 
 def run_ct(**settings: Any) -> None:
-    from ..ct_phantoms import draw_ct_phantoms
+    from ..phantoms.ct import draw_ct_phantoms
 
     draw_ct_phantoms(**settings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from ..formats import FORMATS
+from ..prediction.formats import FORMATS
 from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundle: str, **settings: Any) -> int:
     from ..bundle import Bundle
-    from ..prediction import predict
+    from ..prediction.predict import predict
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)

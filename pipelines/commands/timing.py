@@ -14,15 +14,15 @@ def add_benchmark_arguments(parser: ArgumentParser) -> None:
 
 
 def run_benchmark(bundle: str, **overrides: Any) -> None:
-    from ..benchmark import benchmark
     from ..bundle import Bundle
+    from ..timing.training import benchmark
 
     benchmark(Bundle.find(bundle), **overrides)
 
 
 def run_latency(bundle: str) -> None:
     from ..bundle import Bundle
-    from ..latency import latency
+    from ..timing.latency import latency
 
     latency(Bundle.find(bundle))
 

@@ -1,0 +1,1 @@
+"""DICOM objects that are written: segmentations, reports, structure sets."""

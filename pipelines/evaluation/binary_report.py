@@ -1,0 +1,96 @@
+"""What an evaluation leaves on disk: metrics, a row an image, and pictures of the best, the median and the worst."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ignite.engine import Engine, Events
+
+from transforms import mask_to_boxes
+from transforms.files.atomic import atomic_write
+
+from .binary_metrics import image_row, summarise
+from .binary_pictures import draw_cases
+from .metric_table import known_spacing, write_metrics
+from .ranking import best_median_worst
+from .rsna_score import mean_average_precision
+
+
+class EvaluationReport:
+    """Handler of an evaluator: measures each image in its own grid, and writes the report at the end.
+
+    Expects in each item of the engine's output ``label`` (1, x, y), 0 or 1, and ``pred`` (1, x, y), probabilities, both
+    in the image's own grid. The loader must not shuffle. Cases are named by their number in the data list, so that no
+    file name or patient gets into the report.
+
+    Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``images.csv``, and ``best.png``, ``median.png`` and
+    ``worst.png`` of the positives by Dice.
+
+    Args:
+        folder: where the report goes.
+        data: the data list that is evaluated.
+        threshold: a pixel at or above it is predicted.
+        batch_size: of the metrics by batch, see :func:`pipelines.evaluation.binary_metrics.summarise`.
+    """
+
+    def __init__(
+        self,
+        folder: os.PathLike | str,
+        data: Sequence[dict[str, Any]],
+        threshold: float = 0.5,
+        batch_size: int = 8,
+    ):
+        self.folder = Path(folder)
+        self.data = data
+        self.threshold = threshold
+        self.batch_size = batch_size
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def started(self, engine: Engine) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.found: list[list] = []
+        self.masks: list[tuple[tuple[int, int], bytes]] = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
+            row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
+            self.rows.append(row | {"columns": truth.shape[0], "rows": truth.shape[1]})
+            self.found.append(mask_to_boxes(probability, self.threshold))
+            # compressed to a few kilobytes, since best, median and worst are known only at the end
+            packed = np.packbits([truth > 0, probability >= self.threshold])
+            self.masks.append((truth.shape, zlib.compress(packed.tobytes())))
+
+    def completed(self, engine: Engine) -> None:
+        table = pd.DataFrame(self.rows)
+        metrics = summarise(table, self.batch_size, self.threshold)
+        if all("boxes" in entry for entry in self.data):
+            score = mean_average_precision(self.found, [entry["boxes"] for entry in self.data])
+            metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
+        write_metrics(metrics, self.folder)
+        with atomic_write(self.folder / "images.csv") as file:
+            table.rename_axis("case").to_csv(file)
+        self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])
+
+    def _draw_cases(self, engine: Engine, scores: pd.Series) -> None:
+        load = engine.state.dataloader.dataset.transform
+        for which, cases in best_median_worst(scores).items():
+            drawn = []
+            for number, dice in cases.items():
+                shape, compressed = self.masks[number]
+                packed = np.frombuffer(zlib.decompress(compressed), np.uint8)
+                truth, prediction = np.unpackbits(packed, count=2 * np.prod(shape)).reshape(2, *shape)
+                image = load({"image": self.data[number]["image"]}, end=1)["image"]  # the first transform loads
+                caption = f"case {number}: Dice {dice:.2f}"
+                drawn.append({"image": image[0], "truth": truth, "prediction": prediction, "caption": caption})
+            draw_cases(drawn, self.folder / f"{which}.png", f"{which} of the positives by Dice")

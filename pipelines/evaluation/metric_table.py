@@ -1,0 +1,121 @@
+"""The metrics that all reports share, one function each, and how a report's figures are written.
+
+A metric gets into every report by its row in OVERLAP or SURFACE: of each image in a report of radiographs, of each
+organ of each case in a report of volumes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.config import NdarrayOrTensor
+from monai.data import MetaTensor
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+from monai.transforms.utils import generate_spatial_bounding_box
+
+from transforms.files.atomic import atomic_write
+
+logger = logging.getLogger(__name__)
+
+Counts = TypeVar("Counts", float, np.ndarray)
+
+
+def dice(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def iou(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    return ratio(tp, tp + fp + fn)
+
+
+# Of true positives, false positives and false negatives: 0 to 1, without a unit; not a number where all three are 0.
+# By image or case they are taken over those whose truth is not empty.
+OVERLAP: dict[str, Callable[[Counts, Counts, Counts], Counts]] = {"dice": dice, "iou": iou}
+
+# Of prediction and truth, boolean of shape (1, 1, ...), and ``spacing``: lengths in its unit. They are taken over the
+# images or cases where both have a surface.
+SURFACE: dict[str, Callable[..., torch.Tensor]] = {
+    "average_surface_distance": partial(compute_average_surface_distance, include_background=True, symmetric=True),
+    "hausdorff_distance_95th_percentile": partial(compute_hausdorff_distance, include_background=True, percentile=95),
+}
+
+
+def measure_overlap(tp: Counts, fp: Counts, fn: Counts) -> dict[str, Counts]:
+    """Every metric of OVERLAP, of one count each or of arrays of them."""
+    return {name: metric(tp, fp, fn) for name, metric in OVERLAP.items()}
+
+
+def measure_surface(
+    prediction: NdarrayOrTensor, truth: NdarrayOrTensor, spacings: Mapping[str, Sequence[float] | None], of: str = ""
+) -> dict[str, float]:
+    """Every metric of SURFACE, in each unit.
+
+    Args:
+        prediction: boolean, of shape (x, y) or (x, y, z).
+        truth: of the same shape.
+        spacings: along the axes, by its unit; None if it is not known.
+        of: added to the metrics' names, such as ``"_liver"``.
+
+    Returns:
+        such as ``average_surface_distance_liver_in_mm``; not a number where a mask is empty or a spacing not known.
+    """
+    lengths = [
+        (f"{name}{of}_in_{unit}", metric, spacing)
+        for name, metric in SURFACE.items()
+        for unit, spacing in spacings.items()
+    ]
+    if not (prediction.any() and truth.any()):
+        return {name: float("nan") for name, _, _ in lengths}
+    # MONAI crops too, but for each metric anew, and only after it has made floats of two whole volumes
+    corners = generate_spatial_bounding_box((prediction | truth)[None])
+    box = tuple(slice(start, stop) for start, stop in zip(*corners))
+    masks = prediction[box][None, None], truth[box][None, None]
+    return {
+        name: float("nan") if spacing is None else float(metric(*masks, spacing=spacing))
+        for name, metric, spacing in lengths
+    }
+
+
+def mean_surface(rows: pd.DataFrame, by: str) -> dict[str, float]:
+    """The means of what :func:`measure_surface` gave, a row an image or a case (``by``) where both have a surface.
+
+    In millimetres, only those count whose spacing is known.
+    """
+    columns = [column for column in rows if column.startswith(tuple(SURFACE))]
+    return {f"{column}_by_{by}_where_both_have_a_surface": rows[column].mean() for column in columns}
+
+
+def known_spacing(image: MetaTensor) -> tuple[float, ...] | None:
+    """Millimetres along the spatial axes of an image of shape (C, x, y) or (C, x, y, z), or None if not known."""
+    if not image.meta.get("spacing_known"):
+        return None
+    return tuple(float(length) for length in image.pixdim[: image.ndim - 1])
+
+
+def ratio(part: Counts, whole: Counts) -> Counts:
+    """Not a number where the whole is 0."""
+    part, whole = np.broadcast_arrays(part, whole)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)[()]
+
+
+def write_metrics(metrics: Mapping[str, float], folder: Path) -> None:
+    """Write ``metrics.json`` and ``metrics.csv`` into a folder, and the same into the log.
+
+    What is not a number is null in JSON, nothing in CSV, and "not defined" in the log.
+    """
+    with atomic_write(folder / "metrics.json") as file:
+        json.dump({name: None if np.isnan(value) else value for name, value in metrics.items()}, file, indent=2)
+    with atomic_write(folder / "metrics.csv") as file:
+        pd.Series(metrics, name="value").rename_axis("metric").to_csv(file)
+    width = max(len(name) for name in metrics)
+    shown = {name: "not defined" if np.isnan(value) else f"{value:.4g}" for name, value in metrics.items()}
+    lines = [f"{name:{width}}  {value}" for name, value in shown.items()]
+    logger.info("evaluation, written to %s:\n%s", folder, "\n".join(lines))

@@ -1,0 +1,1 @@
+"""MONAI Label with bundles in it, and a DICOM store behind it."""

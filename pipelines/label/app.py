@@ -1,0 +1,80 @@
+"""What MONAI Label's application needs beside its own to serve radiographs.
+
+Runs inside the server, in an environment with monailabel (and so pydicom 2); nothing else imports it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+if torch.version.cuda is None:
+    # monailabel imports torchvision, and the one that pip finds is built for GPUs: beside torch for CPUs its import
+    # fails for want of these two operators, which no bundle uses
+    _operators = torch.library.Library("torchvision", "DEF")
+    for _name in ("nms", "qnms"):
+        _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+from monailabel.config import settings
+from monailabel.interfaces.app import DICOMwebClientX, create_session_from_user_pass
+from monailabel.interfaces.datastore import Datastore
+from monailabel.tasks.activelearning.epistemic import Epistemic
+
+from transforms import DataError
+
+from ..bundle import Bundle
+from .store import RadiologyStore
+
+LOSSLESS = {".jpg": ".png", ".jpeg": ".png", ".dcm": ".nii.gz"}  # what results are written as for these images
+
+
+class RadiologyApp:
+    """To be put before MONAI Label's application class monaibundle.
+
+    Masks of JPEG files come back as PNG, since JPEG would blur them; those of DICOM files and folders as NIfTI, unless
+    the client asks otherwise. ``epistemic`` is among the strategies of active learning: the image of which the model
+    is least sure. A DICOMweb store is a :class:`RadiologyStore`.
+    """
+
+    conf: dict[str, str]
+    studies: str
+    model_dir: str
+
+    def _init_dicomweb_datastore(self) -> Datastore:
+        user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+        client = DICOMwebClientX(
+            url=self.studies,
+            session=create_session_from_user_pass(user, password) if user and password else None,
+            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
+        )
+        bundles = [Bundle(Path(self.model_dir) / name) for name in self.conf["models"].split(",")]
+        modalities = self.conf["modalities"].split(",")
+        return RadiologyStore(client, modalities, bundles, settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip() or None)
+
+    def init_strategies(self) -> dict[str, Any]:
+        return {**super().init_strategies(), "epistemic": Epistemic()}
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        store = self.datastore()
+        if isinstance(store, RadiologyStore) and request.get("model") in store.bundles:
+            store.trained = request["model"]
+            if not store.get_labeled_images():
+                raise DataError(
+                    f"the store has no segmentation with a segment of {store.trained} that a person had a hand in. "
+                    "Save labels of its images first."
+                )
+        return super().train(request)
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        image = request["image"]
+        if isinstance(image, str):
+            path = image if os.path.exists(image) else (datastore or self.datastore()).get_image_uri(image)
+            suffix = ".dcm" if os.path.isdir(path) else Path(path).suffix.lower()
+            if suffix in LOSSLESS:
+                request = {"result_extension": LOSSLESS[suffix], **request}
+        return super().infer(request, datastore)

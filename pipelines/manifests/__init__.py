@@ -1,0 +1,1 @@
+"""Which files, which patient, which split, what truth: manifests, and how each data set becomes one."""

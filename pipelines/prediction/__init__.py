@@ -1,0 +1,1 @@
+"""A bundle on a tree of images: cases, records, formats."""

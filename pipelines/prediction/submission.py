@@ -1,0 +1,72 @@
+"""The RSNA Pneumonia Detection Challenge's submission: a row an image, with its boxes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ignite.engine import Engine, Events
+
+from transforms import Box, DataError, check_writable, image_name, mask_to_boxes
+from transforms.files.atomic import atomic_write
+
+logger = logging.getLogger(__name__)
+
+
+class Submission:
+    """Handler of an evaluator: writes the boxes of all images as the challenge's submission.
+
+    Its rows are named after the images' files, which the challenge names after its patients: hence a file of its own,
+    only on demand.
+
+    Args:
+        path: the CSV to write.
+        threshold: a pixel at or above it belongs to a box.
+    """
+
+    def __init__(self, path: os.PathLike | str, threshold: float = 0.5):
+        self.path = Path(path)
+        self.threshold = threshold
+        check_writable([self.path.absolute().parent])
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def started(self, engine: Engine) -> None:
+        self.found: list[tuple[str, list]] = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            probability = item["probability"]
+            boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
+            self.found.append((probability.meta["filename_or_obj"], boxes))
+
+    def completed(self, engine: Engine) -> None:
+        write_submission(self.found, self.path)
+
+
+def write_submission(found: Iterable[tuple[str, Sequence[tuple[float, Box]]]], path: os.PathLike | str) -> None:
+    """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
+
+    Args:
+        found: an image's file, whose name is its ``patientId``, and its boxes, of which there may be none.
+        path: the file to write.
+
+    Raises:
+        DataError: if two images have one name.
+    """
+    rows: dict[str, str] = {}
+    for image, boxes in found:
+        name = image_name(image)
+        if name in rows:
+            raise DataError(f"{name}: two images have this name, and the submission has a row a name.")
+        rows[name] = " ".join(f"{confidence:.4f} {' '.join(f'{v:g}' for v in box)}" for confidence, box in boxes)
+    with atomic_write(path) as file:
+        pd.DataFrame(rows.items(), columns=["patientId", "PredictionString"]).to_csv(file, index=False)
+    logger.info("wrote the boxes of %d images to %s", len(rows), path)

@@ -1,0 +1,1 @@
+"""Bundles passed on: packages, their verification, exported networks."""

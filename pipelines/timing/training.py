@@ -1,0 +1,89 @@
+"""How fast a bundle trains: images per second, cached and not, beside the usual way, as ratios from one run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset
+
+from ..bundle import Bundle
+from ..training.cached_slices import CachedSlices
+
+ROUNDS, STEPS = 5, 6
+
+
+class _Way:
+    """One way of training, timed some steps at a time."""
+
+    def __init__(self, bundle: Bundle, overlays: list[str], cached: bool, overrides: dict[str, Any]):
+        self.cached = cached
+        parser = bundle.read(["train", *overlays], **overrides)
+        if not cached:
+            data, transform = (parser.get_parsed_content(f"train#{key}") for key in ("dataset#data", "preprocessing"))
+            dataset = Dataset(data, transform)
+            self.loader = DataLoader(dataset, batch_size=parser["batch_size"], shuffle=True)
+        else:
+            self.loader = parser.get_parsed_content("train#dataloader")
+        self.network, self.loss, self.optimizer, self.device = (
+            parser.get_parsed_content(key) for key in ("network", "loss", "optimizer", "device")
+        )
+        self.batches = self._forever()
+        self.rates: list[float] = []
+        self.waits: list[float] = []
+
+    def _forever(self) -> Iterator[dict[str, torch.Tensor]]:
+        while True:
+            yield from self.loader
+
+    def time(self, steps: int, keep: bool) -> None:
+        images, waited, since = 0, 0.0, time.perf_counter()
+        for _ in range(steps):
+            asked = time.perf_counter()
+            batch = next(self.batches)
+            waited += time.perf_counter() - asked
+            self.optimizer.zero_grad()
+            loss = self.loss(self.network(batch["image"].to(self.device)), batch["label"].to(self.device))
+            loss.backward()
+            self.optimizer.step()
+            images += len(batch["image"])
+        loss.item()  # waits for the device
+        seconds = time.perf_counter() - since
+        if keep:
+            self.rates.append(images / seconds)
+            self.waits.append(waited / seconds)
+
+
+def benchmark(bundle: Bundle, **overrides: Any) -> None:
+    """Time the training of a bundle and of its ``usual_way.json``, in turn, and print medians and ratios.
+
+    Args:
+        bundle: that has such an overlay.
+        overrides: of the configuration, as ``dataset_dir`` and ``manifest``.
+    """
+    ours: list[str] = []
+    usual = ["usual_way"]
+    ways = {
+        "usual way, cached": _Way(bundle, usual, True, overrides),
+        "this bundle, cached": _Way(bundle, ours, True, overrides),
+    }
+    if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # nobody reads a volume for a slice
+        ways = {
+            "usual way, not cached": _Way(bundle, usual, False, overrides),
+            "this bundle, not cached": _Way(bundle, ours, False, overrides),
+        } | ways
+    for way in ways.values():
+        way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
+    for _ in range(ROUNDS):  # in turn, so that a machine that grows slower does so for all
+        for way in ways.values():
+            way.time(STEPS, keep=True)
+    slowest = min(statistics.median(way.rates) for way in ways.values())
+    print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
+    print(f"{'':26}images per second  ratio  waiting for the loader")
+    for name, way in ways.items():
+        rate, wait = statistics.median(way.rates), statistics.median(way.waits)
+        print(f"{name:26}{rate:17.1f}  {rate / slowest:5.2f}  {wait:21.1%}")

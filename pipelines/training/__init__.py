@@ -1,0 +1,1 @@
+"""What a training needs beside MONAI's trainer: data sets on disk, state, log."""

@@ -1,0 +1,29 @@
+"""What every run checks before it computes anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from transforms import check_writable, prepare_console
+
+from ..bundle import Bundle
+from .distributed import join_processes
+
+
+def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], join: bool = False) -> None:
+    """Check the bundle's root and the folders to be written to; from here on, errors for the user are shown plainly.
+
+    Args:
+        bundle_root: the bundle's folder.
+        folders: they are made where missing.
+        join: whether this is one of several processes, see :func:`pipelines.training.distributed.join_processes`.
+
+    Raises:
+        DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to; or as ``join_processes``.
+    """
+    prepare_console()
+    Bundle(bundle_root)
+    check_writable(folders)
+    if join:
+        join_processes()

@@ -1,0 +1,290 @@
+"""DICOM Segmentations and reports: read back by other libraries, in the right place, and valid."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+import highdicom
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from monai.data import PydicomReader
+from monai.transforms import LoadImage
+from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, generate_uid
+
+from pipelines.dicom.algorithm import Algorithm
+from pipelines.dicom.report import write_report
+from pipelines.dicom.segmentation import write_segmentation
+from tests.conftest import ROOT, errors_of
+from transforms import CTReader, DataError
+
+ALGORITHM = Algorithm("Organs of a test", "1.2.3, weights 0123", "0123456789abcdef" * 4)
+COLUMNS, ROWS = 30, 20
+MASK = np.zeros((COLUMNS, ROWS), np.uint8)  # (x, y)
+MASK[3:9, 4:16] = 1
+UIDS = {"StudyInstanceUID": "1.2.3.1", "SeriesInstanceUID": "1.2.3.2"}
+
+
+def segments(bundle):
+    return json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
+
+
+@pytest.fixture
+def radiograph(write_dicom):
+    return lambda **tags: write_dicom(np.zeros((ROWS, COLUMNS), np.uint8), **{**UIDS, **tags})
+
+
+@pytest.fixture(scope="module")
+def oblique(ct_cohort):
+    """An oblique CT of the phantoms: its volume, its labels on its own grid, and those in NIfTI."""
+    reader = CTReader()
+    folder = sorted((ct_cohort / "train_images").iterdir())[1]
+    (series,) = folder.iterdir()
+    volume = reader.open(series)
+    truth = nibabel.load(ct_cohort / "segmentations" / f"{series.name}.nii.gz")
+    index = np.indices(volume.shape).reshape(3, -1)
+    to_truth = np.linalg.inv(truth.affine) @ volume.affine
+    place = np.rint(to_truth[:3, :3] @ index + to_truth[:3, 3:]).astype(int)
+    labels = np.asarray(truth.dataobj, np.uint8)[tuple(place)].reshape(volume.shape)
+    header = pydicom.dcmread(volume.files[0])
+    assert not np.isin(np.abs(header.ImageOrientationPatient), (0, 1)).all()
+    return volume, labels, truth
+
+
+class EveryFrame(PydicomReader):
+    """MONAI 1.6.1 takes the rows of a segmentation with a single frame for its frames; all else is MONAI's."""
+
+    def _get_array_data(self, img, filename):
+        return super()._get_array_data(img, filename).reshape(-1, img.Rows, img.Columns)
+
+
+def read_by_monai(path, affine):
+    """By MONAI's own reader, its slices in the order of a grid with that affine: highdicom writes the last first."""
+    loaded = LoadImage(reader="PydicomReader", image_only=True)(path)
+    values, found = np.asarray(loaded), np.array(loaded.affine)
+    if found[:3, 2] @ affine[:3, 2] < 0:
+        values = values[:, :, ::-1]
+        found[:3, 3] += found[:3, 2] * (values.shape[2] - 1)
+        found[:3, 2] *= -1
+    assert np.abs(found - affine).max() < 1e-3  # mm
+    return values
+
+
+def test_radiograph_is_read_back_by_three_libraries(radiograph, tmp_path):
+    source, path = radiograph(), tmp_path / "seg.dcm"
+    write_segmentation(MASK, [source], segments("lungs"), path, ALGORITHM)
+    written = pydicom.dcmread(path)
+    assert written.pixel_array.shape == (ROWS, COLUMNS)  # pydicom: rows, columns
+    assert np.array_equal(written.pixel_array, MASK.T)
+    original = pydicom.dcmread(source)
+    read = highdicom.seg.segread(path)
+    frames = read.get_pixels_by_source_instance([original.SOPInstanceUID], combine_segments=True)
+    assert np.array_equal(frames, MASK.T[None])
+    assert np.array_equal(LoadImage(reader=EveryFrame(), image_only=True)(path)[..., 0, 0], MASK)
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="MONAI 1.6.1 cannot read a segmentation of one frame")
+def test_monai_reads_a_single_frame(radiograph, tmp_path):
+    write_segmentation(MASK, [radiograph()], segments("lungs"), tmp_path / "seg.dcm", ALGORITHM)
+    reader = PydicomReader()
+    reader.get_data(reader.read(tmp_path / "seg.dcm"))
+
+
+def test_belongs_to_its_image_and_says_what_made_it(radiograph, tmp_path):
+    secret = {"InstitutionName": "Hospital X", "OperatorsName": "Op^X", "StationName": "Room X"}
+    source = radiograph(PatientBirthDate="19500101", Manufacturer="Maker X", **secret)
+    write_segmentation(MASK, [source], segments("opacity"), tmp_path / "seg.dcm", ALGORITHM)
+    original, written = pydicom.dcmread(source), pydicom.dcmread(tmp_path / "seg.dcm")
+    for tag in ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate"):
+        assert written[tag].value == original[tag].value
+    assert written.SeriesInstanceUID != original.SeriesInstanceUID and written.Modality == "SEG"
+    (series,) = written.ReferencedSeriesSequence
+    assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+    (segment,) = written.SegmentSequence
+    assert segment.SegmentAlgorithmType == "AUTOMATIC" and segment.SegmentAlgorithmName == ALGORITHM.name
+    (identified,) = segment.SegmentationAlgorithmIdentificationSequence
+    assert identified.AlgorithmVersion == ALGORITHM.version
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == "112001"  # DCM, Opacity
+    assert segment.AnatomicRegionSequence[0].CodeValue == "39607008"  # SNOMED CT, Lung
+    raw = (tmp_path / "seg.dcm").read_bytes()
+    for value in (b"Hospital X", b"Op^X", b"Room X", b"Maker X"):
+        assert value not in raw
+
+
+def test_probabilities_are_kept_in_steps_of_a_255th(radiograph, tmp_path):
+    probability = np.random.default_rng(0).random((COLUMNS, ROWS)).astype(np.float32)
+    source = radiograph()
+    write_segmentation(probability, [source], segments("opacity"), tmp_path / "seg.dcm", ALGORITHM, fractional=True)
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert written.SegmentationType == "FRACTIONAL" and written.SegmentationFractionalType == "PROBABILITY"
+    assert np.abs(written.pixel_array / written.MaximumFractionalValue - probability.T).max() <= 0.51 / 255
+    uid = pydicom.dcmread(source).SOPInstanceUID
+    read = highdicom.seg.segread(tmp_path / "seg.dcm").get_pixels_by_source_instance([uid])[..., 0]
+    assert np.abs(read[0] - probability.T).max() <= 0.51 / 255
+
+
+def test_oblique_ct_is_read_back_by_three_libraries(oblique, tmp_path):
+    volume, labels, truth = oblique
+    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    originals = [pydicom.dcmread(file) for file in volume.files]
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert written.FrameOfReferenceUID == originals[0].FrameOfReferenceUID
+    read = highdicom.seg.segread(tmp_path / "seg.dcm")
+    frames = read.get_pixels_by_source_instance([o.SOPInstanceUID for o in originals], combine_segments=True)
+    assert np.array_equal(frames, labels.T)
+
+    # pydicom: each frame says where it lies; that must be where its source lies
+    position_of = {o.SOPInstanceUID: [float(v) for v in o.ImagePositionPatient] for o in originals}
+    shared = written.SharedFunctionalGroupsSequence[0]
+    orientation = [float(v) for v in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
+    assert orientation == pytest.approx([float(v) for v in originals[0].ImageOrientationPatient], abs=1e-6)
+    assert list(shared.PixelMeasuresSequence[0].PixelSpacing) == pytest.approx(list(originals[0].PixelSpacing))
+    for frame, pixels in zip(written.PerFrameFunctionalGroupsSequence, written.pixel_array, strict=True):
+        uid = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        assert list(frame.PlanePositionSequence[0].ImagePositionPatient) == pytest.approx(position_of[uid], abs=1e-4)
+        number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        index = [o.SOPInstanceUID for o in originals].index(uid)
+        assert np.array_equal(pixels, labels[:, :, index].T == number)
+
+    # MONAI: the same masks, and each organ's middle where the truth in NIfTI has it
+    loaded = read_by_monai(tmp_path / "seg.dcm", volume.affine)
+    for number in range(1, 6):
+        assert np.array_equal(loaded[..., number - 1] > 0, labels == number)
+        middle = np.argwhere(loaded[..., number - 1]).mean(axis=0)
+        expected = np.argwhere(np.asarray(truth.dataobj) == number).mean(axis=0)
+        apply = nibabel.affines.apply_affine
+        assert np.abs(apply(volume.affine, middle) - apply(truth.affine, expected)).max() < 0.01  # mm
+
+
+def test_segments_have_the_codes_and_colours_of_the_field(oblique, tmp_path):
+    """As 3D Slicer's and dcmqi's table of segmentation categories has them."""
+    volume, labels, _ = oblique
+    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    found = []
+    for segment in highdicom.seg.segread(tmp_path / "seg.dcm").SegmentSequence:
+        (kind,) = segment.SegmentedPropertyTypeCodeSequence
+        side = [m.CodeMeaning for m in kind.get("SegmentedPropertyTypeModifierCodeSequence", ())]
+        colour = highdicom.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue).to_rgb()
+        found.append((segment.SegmentLabel, kind.CodeValue, kind.CodingSchemeDesignator, side, colour))
+    assert found == [
+        ("liver", "10200004", "SCT", [], (221, 130, 101)),
+        ("spleen", "78961009", "SCT", [], (157, 108, 162)),
+        ("left kidney", "64033007", "SCT", ["Left"], (185, 102, 83)),
+        ("right kidney", "64033007", "SCT", ["Right"], (185, 102, 83)),
+        ("bowel", "113276009", "SCT", [], (205, 167, 142)),
+    ]
+
+
+DX = {
+    **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "PixelSpacing": None},
+    **{"ImagerPixelSpacing": [0.15, 0.14], "PatientOrientation": ["L", "F"], "FrameOfReferenceUID": "1.2.3.4"},
+    **{"StudyDate": "20200131", "StudyTime": "101112", "StudyID": "7", "AccessionNumber": "A1", "PatientSex": "F"},
+}
+
+
+@pytest.mark.parametrize("tags", [{}, DX, {"PatientSex": "?"}, {"PatientID": None, "PixelSpacing": None}])
+@pytest.mark.parametrize("fractional", [False, True])
+@pytest.mark.parametrize("mask", [MASK, 0 * MASK], ids=["mask", "empty"])
+def test_segmentation_of_a_radiograph_is_valid(radiograph, tmp_path, tags, fractional, mask):
+    path = tmp_path / "seg.dcm"
+    write_segmentation(mask, [radiograph(**tags)], segments("pneumonia"), path, ALGORITHM, fractional)
+    assert errors_of(path) == []
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_segmentation_of_a_ct_is_valid(oblique, tmp_path, empty):
+    volume, labels, _ = oblique
+    labels = labels * 0 if empty else labels
+    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    assert errors_of(tmp_path / "seg.dcm") == []
+    assert pydicom.dcmread(tmp_path / "seg.dcm").NumberOfFrames == 5 * len(volume.files)
+
+
+FOUND = [(0.875, (3.0, 4.0, 6.0, 12.0)), (0.5, (20.0, 0.0, 10.0, 20.0))]
+
+
+@pytest.mark.parametrize("tags", [{}, DX])
+@pytest.mark.parametrize("found", [FOUND, []], ids=["boxes", "none"])
+def test_report_is_valid(radiograph, tmp_path, found, tags):
+    write_report(found, radiograph(**tags), segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
+    assert errors_of(tmp_path / "sr.dcm") == []
+
+
+def test_report_gives_the_boxes_and_their_certainty(radiograph, tmp_path):
+    source = radiograph()
+    write_report(FOUND, source, segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
+    report = highdicom.sr.srread(tmp_path / "sr.dcm")
+    assert report.VerificationFlag == "UNVERIFIED" and report.PatientID == "ID-4711"
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert [group.finding_type.value for group in groups] == ["112001", "112001"]
+    first, second = (np.asarray(group.roi.value) for group in groups)
+    assert first.tolist() == [[3, 4], [9, 4], [9, 16], [3, 16], [3, 4]]  # (column, row), closed
+    assert second.max(axis=0).tolist() == [30, 20]  # the image's lower right corner
+    certainties = [group.get_measurements()[0] for group in groups]
+    assert [(c.value, c.unit.value, c.name.value) for c in certainties] == [
+        (87.5, "%", "111012"),
+        (50.0, "%", "111012"),
+    ]
+    assert str(pydicom.dcmread(source).SOPInstanceUID) in str(report)
+
+
+def test_report_says_that_nothing_was_found(radiograph, tmp_path):
+    write_report([], radiograph(), segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
+    content = highdicom.sr.srread(tmp_path / "sr.dcm").content
+    assert content.get_planar_roi_measurement_groups() == []
+    (group,) = content.get_image_measurement_groups()
+    (said,) = group.get_qualitative_evaluations()
+    assert (said.name.value, said.value.meaning) == ("112001", "Absent")
+
+
+def test_what_cannot_be_referred_to_is_refused(radiograph, oblique, tmp_path):
+    arguments = segments("lungs"), tmp_path / "seg.dcm", ALGORITHM
+    picture = tmp_path / "image.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match="image.png: not a DICOM file"):
+        write_segmentation(MASK, [picture], *arguments)
+    with pytest.raises(DataError, match="lacks StudyInstanceUID"):
+        write_segmentation(MASK, [radiograph(StudyInstanceUID="")], *arguments)
+    with pytest.raises(ValueError, match="is not that of 1 images"):
+        write_segmentation(MASK.T, [radiograph()], *arguments)
+    volume, labels, _ = oblique
+    files = []
+    for number, file in enumerate(volume.files):
+        header = pydicom.dcmread(file)
+        del header.FrameOfReferenceUID
+        files.append(tmp_path / f"{number}.dcm")
+        header.save_as(files[-1])
+    with pytest.raises(DataError, match="lacks FrameOfReferenceUID"):
+        write_segmentation(labels, files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize("module", ["dicom_seg", "dicom_report", "dicom_rtstruct"])
+def test_where_highdicom_is_missing_it_is_said_how_to_get_it(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    for name in ("dicom_source", module):
+        monkeypatch.delitem(sys.modules, f"pipelines.{name}", raising=False)
+    with pytest.raises(DataError, match="pip install 'highdicom"):
+        importlib.import_module(f"pipelines.{module}")
+
+
+@pytest.mark.real
+def test_real_ct(real_data, tmp_path):
+    """Of twenty slices; its UIDs, which whoever published it took out, are put back."""
+    series = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4", "FrameOfReferenceUID": "1.2.5"}
+    (tmp_path / "ct").mkdir()
+    for file in (real_data / "ct" / "example_ct_dicom").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, generate_uid()
+        for tag, value in series.items():
+            setattr(dataset, tag, value)
+        dataset.save_as(tmp_path / "ct" / file.name)
+    volume = CTReader().open(tmp_path / "ct")
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[100:300, 50:200, 3:9] = 1
+    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    assert errors_of(tmp_path / "seg.dcm") == []
+    assert np.array_equal(read_by_monai(tmp_path / "seg.dcm", volume.affine)[..., 0], labels == 1)

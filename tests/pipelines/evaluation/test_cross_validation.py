@@ -1,0 +1,94 @@
+"""Cross-validation: whole runs on tiny phantoms, and its interval against SciPy's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import bootstrap
+
+from pipelines import draw_phantoms
+from pipelines.bundle import Bundle
+from pipelines.evaluation.cross_validation import cross_validate, mean_with_interval
+from tests.conftest import ROOT
+from transforms import DataError
+
+SMALL = {"image_size": 32, "epochs": 1, "network_def#network#channels": [4, 8], "network_def#network#strides": [2]}
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    return draw_phantoms(tmp_path_factory.mktemp("cv") / "phantoms", patients=12, size=64, truth="opacity")
+
+
+def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arguments = (Bundle("bundles/opacity"), f"{phantoms}/manifest.json", phantoms)
+    settings = {"folds": 2, "seed": 3, "cache_dir": tmp_path / "cache", **SMALL}
+    result = cross_validate(*arguments, tmp_path / "a", **settings)
+    assert result["images"] == result["positives"] == 12
+    images = pd.read_csv(tmp_path / "a" / "images.csv")
+    assert images["patient"].nunique() == 12
+    assert result["dice_by_image_over_positives"]["mean"] == pytest.approx(images["dice"].mean())
+    tested = []
+    for fold in range(2):
+        manifest = json.loads((tmp_path / "a" / f"fold_{fold}.json").read_text())
+        people = [{entry["patient_id"] for entry in manifest[s]} for s in ("training", "validation", "test")]
+        assert sum(map(len, people)) == len(set.union(*people)) == 12 and all(people)
+        tested += people[2]
+    assert len(set(tested)) == 12
+
+    # given once more, nothing is trained anew; other settings of the evaluation take the models that are there
+    model = tmp_path / "a" / "fold_0" / "models" / "model.pt"
+    written = model.stat().st_mtime_ns
+    again = cross_validate(*arguments, tmp_path / "a", **settings)
+    assert again == result and model.stat().st_mtime_ns == written
+    salted_anew = json.loads((Path(phantoms) / "manifest.json").read_text())
+    for entry in (entry for split in ("training", "validation", "test") for entry in salted_anew[split]):
+        entry["patient_id"] = hashlib.sha256(entry["patient_id"].encode()).hexdigest()
+    (tmp_path / "salted_anew.json").write_text(json.dumps(salted_anew))
+    again = cross_validate(
+        Bundle("bundles/opacity"), tmp_path / "salted_anew.json", phantoms, tmp_path / "a", **settings
+    )
+    assert again == result and model.stat().st_mtime_ns == written
+    other = cross_validate(
+        *arguments, tmp_path / "b", trained=tmp_path / "a", against=tmp_path / "a", threshold=0.9, **settings
+    )
+    difference = pd.read_csv(tmp_path / "b" / "images.csv")["dice"] - images["dice"]
+    assert other["dice_difference_by_image_over_positives"]["mean"] == pytest.approx(difference.mean())
+    assert not (tmp_path / "b" / "fold_0" / "models").exists()
+
+    # results of other settings are never taken for these, nor models of other folds
+    with pytest.raises(DataError, match=r"holds a cross-validation with other settings \(threshold\)"):
+        cross_validate(*arguments, tmp_path / "a", threshold=0.9, **settings)
+    with pytest.raises(DataError, match="fold_0.json: is another fold"):
+        cross_validate(*arguments, tmp_path / "c", trained=tmp_path / "a", **settings | {"seed": 4})
+
+
+def test_interval_is_scipy_s_where_each_patient_has_one_image():
+    values = pd.Series(np.random.default_rng(1).beta(4, 2, 60))
+    ours = mean_with_interval(values, pd.Series(range(60)))
+    theirs = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", random_state=0).confidence_interval
+    assert ours["mean"] == pytest.approx(values.mean())
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high), abs=0.005)
+
+
+def test_interval_knows_that_images_of_one_patient_go_together():
+    patients = pd.Series(np.repeat(range(10), 10))
+    values = pd.Series(np.repeat(np.random.default_rng(0).random(10), 10))  # ten times the same image
+    together, apart = mean_with_interval(values, patients), mean_with_interval(values, pd.Series(range(100)))
+    assert together["high"] - together["low"] > 2 * (apart["high"] - apart["low"])
+
+
+def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):
+    with pytest.raises(DataError, match="abdomen: its evaluation has no table of images"):
+        cross_validate(Bundle(ROOT / "bundles" / "abdomen"), "m.json", tmp_path, tmp_path)
+
+
+def test_too_few_patients(phantoms, tmp_path):
+    with pytest.raises(DataError, match="6 folds need at least 2 and three patients each; the manifest has 12"):
+        cross_validate(Bundle(ROOT / "bundles" / "opacity"), f"{phantoms}/manifest.json", phantoms, tmp_path, folds=6)

@@ -1,0 +1,217 @@
+"""Prediction from mixed trees: what is taken, what is left out, what fails, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import torch
+from PIL import Image
+from pydicom.uid import generate_uid
+
+from pipelines.__main__ import main
+from pipelines.prediction.predict import predict
+from tests.running import bundle_of, small
+from transforms import CTReader, DataError
+
+BUNDLES = ("pneumonia", "lungs", "abdomen")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Of each bundle: a small network, and weights for it that know nothing."""
+    folder = tmp_path_factory.mktemp("weights")
+    made = {}
+    for bundle in BUNDLES:
+        torch.manual_seed(0)
+        network = bundle_of(bundle).read(["inference"], **small(bundle)).get_parsed_content("network_def")
+        torch.save(network.state_dict(), folder / f"{bundle}.pt")
+        made[bundle] = {**small(bundle), "weights": str(folder / f"{bundle}.pt")}
+    return made
+
+
+@pytest.fixture
+def tree(tmp_path, cohort, ct_cohort):
+    """Two radiographs, two CT of two patients in one folder, one CT in two folders; and what is neither."""
+    root = tmp_path / "in"
+    (root / "cr" / "deep").mkdir(parents=True)
+    first, second, third = sorted((cohort / "stage_2_train_images").iterdir())[:3]
+    shutil.copy(first, root / "cr" / "1.2.840.1")
+    shutil.copy(second, root / "cr" / "deep" / "x.dcm")
+    shutil.copy(second, root / "cr" / "deep" / "again.png")  # the same instance, and no PNG
+    (root / "cr" / "cut.dcm").write_bytes(third.read_bytes()[:1500])
+    (root / "cr" / "notes.txt").write_text("notes")
+    volumes = [next(p.iterdir()) for p in sorted((ct_cohort / "train_images").iterdir())[:3]]
+    (root / "mixed").mkdir()
+    for number, volume in enumerate(volumes[:2]):
+        for file in volume.iterdir():
+            shutil.copy(file, root / "mixed" / f"{number}_{file.stem}")
+    for number, file in enumerate(sorted(volumes[2].iterdir())):
+        target = root / "split" / str(number % 2) / f"2_{file.stem}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    report = pydicom.dcmread(first)
+    report.Modality, report.SOPInstanceUID = "SR", generate_uid()
+    report.save_as(root / "report")
+    return root
+
+
+def run(bundle, tree, out, settings, **more):
+    return predict(bundle_of(bundle), dataset_dir=tree, output_dir=out, **settings[bundle], **more)
+
+
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+def files_in(out):
+    return {str(p.relative_to(out)): p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+
+
+def test_radiographs_of_a_mixed_tree(tree, tmp_path, settings, capsys):
+    """Two are done, one that is cut short fails, the others are left out; all of it is said once."""
+    assert run("pneumonia", tree, tmp_path / "out", settings, format="seg", report=True) == 1
+    said = summary(tmp_path / "out")
+    assert [Path(case["case"]).name for case in said["done"]] == ["1.2.840.1", "again.png"]
+    assert [(Path(case["case"]).name, "cut short" in case["error"]) for case in said["failed"]] == [("cut.dcm", True)]
+    reasons = {reason["reason"].split(":")[0]: len(reason["files"]) for reason in said["left_out"]}
+    slices = sum(1 for folder in ("mixed", "split") for p in (tree / folder).rglob("*") if p.is_file())
+    modality = {r["reason"]: len(r["files"]) for r in said["left_out"] if "Modality" in r["reason"]}
+    assert sorted(modality.values()) == [1, slices] and any("is SR" in reason for reason in modality)
+    assert any("a copy of" in reason["reason"] for reason in said["left_out"])
+    assert any(reason.startswith("not a DICOM file") for reason in reasons)
+    out = tmp_path / "out" / "cr"
+    assert {p.name for p in out.iterdir() if p.is_file()} == {
+        f"1.2.840.1_{kind}" for kind in ("seg.dcm", "report.dcm", "overlay.png")
+    }
+    original, written = pydicom.dcmread(tree / "cr" / "1.2.840.1"), pydicom.dcmread(out / "1.2.840.1_seg.dcm")
+    assert written.PatientID == original.PatientID and written.pixel_array.shape == (96, 96)
+    log = capsys.readouterr().out
+    assert "cut short" in log and "[1/3" in log
+    for secret in (original.PatientID, original.StudyInstanceUID, original.SOPInstanceUID):
+        assert secret not in log
+
+
+def test_series_that_lie_among_others(tree, tmp_path, settings, ct_cohort):
+    """Each gets its own mask in its own grid, whatever folder its files are in."""
+    assert run("abdomen", tree, tmp_path / "out", settings, format="nifti") == 0
+    done = summary(tmp_path / "out")["done"]
+    masks = [tmp_path / "out" / next(p for p in case["outputs"] if p.endswith("_mask.nii.gz")) for case in done]
+    assert sorted(mask.name[0] for mask in masks) == ["0", "1", "2"]
+    for mask in masks:
+        number = int(mask.name[0])
+        alone = next(sorted((ct_cohort / "train_images").iterdir())[number].iterdir())
+        volume, image = CTReader().open(alone), nibabel.load(mask)
+        assert image.shape == volume.shape and np.allclose(image.affine, volume.affine, atol=1e-3)
+
+
+def test_nothing_is_done_twice_and_what_failed_is_tried_again(tree, tmp_path, settings):
+    out = tmp_path / "out"
+    assert run("pneumonia", tree, out, settings) == 1
+    before = files_in(out)
+    assert run("pneumonia", tree, out, settings) == 1
+    after = files_in(out)
+    assert {p for p in after if after[p] != before[p]} == {"predictions.jsonl", "summary.json"}
+    assert summary(out)["done_before"] == 2
+
+    cut = tree / "cr" / "cut.dcm"
+    whole = pydicom.dcmread(tree / "cr" / "1.2.840.1")
+    whole.SOPInstanceUID = generate_uid()
+    whole.save_as(cut)  # the failed one is mended
+    assert run("pneumonia", tree, out, settings) == 0
+    assert summary(out)["done_before"] == 2 and (out / "cr" / "cut_mask.png").is_file()
+
+    (out / "cr" / "cut_mask.png").unlink()  # a lost output, a changed image, other settings: done again
+    assert run("pneumonia", tree, out, settings) == 0
+    assert summary(out)["done_before"] == 2 and (out / "cr" / "cut_mask.png").is_file()
+    os.utime(cut, ns=(1, 1))
+    assert run("pneumonia", tree, out, settings) == 0 and summary(out)["done_before"] == 2
+    assert run("pneumonia", tree, out, settings, format="nifti") == 0 and summary(out)["done_before"] == 0
+
+
+def test_goes_on_after_a_kill(tree, tmp_path, settings):
+    """The last line of the records was cut short: that case alone is done again."""
+    out = tmp_path / "out"
+    run("pneumonia", tree, out, settings)
+    records = out / "predictions.jsonl"
+    lines = records.read_text().splitlines()
+    assert json.loads(lines[-1])["status"] == "done"
+    records.write_text("\n".join(lines)[:-20])
+    (out / "summary.json").unlink()
+    assert run("pneumonia", tree, out, settings) == 1
+    assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 2
+
+
+def test_nothing_done(tmp_path, settings, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("notes")
+    assert run("pneumonia", tmp_path / "in", tmp_path / "out", settings) == 2
+    assert summary(tmp_path / "out")["exit_code"] == 2
+    arguments = ["predict", "pneumonia", "--output", str(tmp_path / "out"), "--input", str(tmp_path / "gone")]
+    weights = ["--weights", settings["pneumonia"]["weights"]]
+    assert main([*arguments, "--weights", "gone.pt"]) == 2
+    assert main([*arguments, *weights, "--fractional"]) == 2
+    assert main([*arguments, "--weights", settings["abdomen"]["weights"]]) == 2
+    message = capsys.readouterr().err
+    assert "weights are those of another network" in message
+    assert "gone.pt: no such file" in message and "add --format seg" in message
+    with pytest.raises(DataError, match="gone: no such folder"):
+        run("pneumonia", tmp_path / "gone", tmp_path / "out", settings)
+
+
+def test_structure_sets_of_ct(tree, tmp_path, settings):
+    """Each refers to its own series, and has a region for each organ that the bundle knows."""
+    assert run("abdomen", tree, tmp_path / "out", settings, format="rtstruct") == 0
+    written = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*_rtstruct.dcm")]
+    assert len(written) == 3 and len({structures.FrameOfReferenceUID for structures in written}) == 3
+    organs = ["liver", "spleen", "left kidney", "right kidney", "bowel"]
+    assert all([roi.ROIName for roi in structures.StructureSetROISequence] == organs for structures in written)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "asked", "message"),
+    [
+        ("lungs", {"format": "rtstruct"}, "which RTSTRUCT cannot hold. Give --format png or nifti or seg"),
+        ("abdomen", {"format": "png"}, "which PNG cannot hold"),
+        ("abdomen", {"format": "seg", "fractional": True}, "labels, not probabilities"),
+        ("lungs", {"report": True}, "finds no boxes"),
+        ("lungs", {"submission": "s.csv"}, "has no submission"),
+    ],
+)
+def test_what_a_bundle_cannot_do_is_said_first(tmp_path, settings, bundle, asked, message):
+    with pytest.raises(DataError, match=message):
+        run(bundle, tmp_path, tmp_path / "out", settings, **asked)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_get_masks_but_no_dicom(tmp_path, settings, cohort):
+    """A DICOM Segmentation refers to DICOM. And two images whose outputs would have one name are not mixed up."""
+    tree = tmp_path / "in"
+    tree.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60), np.uint8)).save(tree / "a.png")
+    shutil.copy(sorted((cohort / "stage_2_train_images").iterdir())[0], tree / "a.dcm")
+    assert run("lungs", tree, tmp_path / "png", settings) == 0
+    assert [case["case"] for case in summary(tmp_path / "png")["done"]] == [str(tree / "a.dcm")]
+    assert "would be named as those of" in str(summary(tmp_path / "png")["left_out"])
+    (tree / "a.png").rename(tree / "b.png")
+    assert run("lungs", tree, tmp_path / "png", settings) == 0
+    assert np.asarray(Image.open(tmp_path / "png" / "b_mask.png")).shape == (40, 60)
+    assert run("lungs", tree, tmp_path / "seg", settings, format="seg", fractional=True) == 0
+    assert {p.name for p in (tmp_path / "seg").glob("*.dcm")} == {"a_seg.dcm"}
+    assert "is no DICOM" in str(summary(tmp_path / "seg")["left_out"])
+    assert pydicom.dcmread(tmp_path / "seg" / "a_seg.dcm").SegmentationType == "FRACTIONAL"
+
+
+def test_outputs_in_the_tree_are_not_taken_for_images(tmp_path, settings, cohort):
+    tree = tmp_path / "in"
+    tree.mkdir()
+    shutil.copy(sorted((cohort / "stage_2_train_images").iterdir())[0], tree / "a.dcm")
+    for before in (0, 1):
+        assert run("lungs", tree, tree / "out", settings) == 0
+        assert summary(tree / "out")["cases"] == 1 and summary(tree / "out")["done_before"] == before

@@ -1,0 +1,191 @@
+"""The cache: nothing is decoded twice, nothing stale is read, and inversion survives it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import DataLoader
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    Invertd,
+    Lambdad,
+    LoadImaged,
+    RandFlipd,
+    Resized,
+    ScaleIntensityRanged,
+    SpatialPadd,
+)
+
+from pipelines import CachedDataset
+from tests.conftest import ROOT
+from transforms import BoxesToMaskd, DataError, RadiographReader
+
+
+def transform(size=24, random=()):
+    return Compose(
+        [
+            LoadImaged("image", reader=RadiographReader(), ensure_channel_first=True),
+            BoxesToMaskd(),
+            Resized(["image", "label"], size, size_mode="longest", mode=["bilinear", "nearest-exact"]),
+            SpatialPadd(["image", "label"], (size, size)),
+            *random,
+        ]
+    )
+
+
+@pytest.fixture
+def data(write_dicom):
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "image": str(write_dicom((rng.random((30, 50)) * 255).astype(np.uint8), name=f"{n}.dcm")),
+            "boxes": [[10, 5, 20, 10]] if n % 2 else [],
+        }
+        for n in range(5)
+    ]
+
+
+def test_items_are_those_of_the_transforms(data, tmp_path):
+    cached = CachedDataset(data, transform(), tmp_path / "cache")
+    for index, item in enumerate(data):
+        direct = transform()(item)
+        torch.testing.assert_close(cached[index]["image"].as_tensor(), direct["image"].as_tensor(), atol=1e-5, rtol=0)
+        assert torch.equal(cached[index]["label"].as_tensor(), direct["label"].as_tensor())
+
+
+def test_no_file_is_opened_once_cached(data, tmp_path):
+    cached = CachedDataset(data, transform(), tmp_path / "cache")
+    first = cached[1]["image"]
+    for item in data:
+        os.remove(item["image"])
+    assert torch.equal(CachedDataset.__getitem__(cached, 1)["image"], first)
+    cached.memory.clear()  # from disk too
+    assert torch.equal(cached[1]["image"], first)
+
+
+def test_a_second_run_decodes_nothing(data, tmp_path):
+    CachedDataset(data, transform(), tmp_path / "cache")
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
+    CachedDataset(data, transform(), tmp_path / "cache")
+    assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
+
+
+def test_changed_file_boxes_or_setting_is_noticed(data, tmp_path, write_dicom):
+    cached = CachedDataset(data, transform(), tmp_path / "cache")
+    write_dicom(np.full((30, 50), 77, np.uint8), name="1.dcm")  # the same name and size
+    again = CachedDataset(data, transform(), tmp_path / "cache")
+    assert again.files[1] != cached.files[1] and again.files[0] == cached.files[0]
+    assert again[1]["image"].max() == pytest.approx(77 / 255, abs=1e-4)
+    assert torch.equal(again[0]["image"], cached[0]["image"])
+    more = [{**item, "boxes": [[0, 0, 50, 30]]} for item in data]
+    assert CachedDataset(more, transform(), tmp_path / "cache")[0]["label"].sum() > 0
+    assert CachedDataset(data, transform(16), tmp_path / "cache")[0]["image"].shape == (1, 16, 16)
+
+
+def test_key_is_the_same_in_another_process(data, tmp_path):
+    """With another seed of Python's hashes, and workers, as in another run of the program."""
+    import json
+    import subprocess
+    import sys
+
+    CachedDataset(data, transform(), tmp_path / "cache")
+    program = (
+        "import json, sys; sys.path.insert(0, 'tests')\n"
+        "from test_cached_dataset import transform\nfrom pipelines import CachedDataset\n"
+        f"data = json.loads({json.dumps(json.dumps(data))})\n"
+        f"cached = CachedDataset(data, transform(), {str(tmp_path / 'cache')!r})\n"
+        "print([file.name for file in cached.files])\n"
+    )
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+        )
+    assert len(list((tmp_path / "cache").glob("*.meta.pt"))) == len(data)
+
+
+def test_changed_code_is_noticed_in_subfolders_too(data, tmp_path, monkeypatch):
+    code = tmp_path / "transforms" / "readers" / "radiograph.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("old")
+    monkeypatch.setattr("transforms.__file__", str(tmp_path / "transforms" / "__init__.py"))
+    before = CachedDataset(data[:1], transform(), tmp_path / "cache").files
+    assert CachedDataset(data[:1], transform(), tmp_path / "cache").files == before
+    code.write_text("new")
+    assert CachedDataset(data[:1], transform(), tmp_path / "cache").files != before
+
+
+def test_inversion_through_the_cache_gives_the_original_grid(data, tmp_path):
+    chain = transform(24)
+    cached = CachedDataset(data, chain, tmp_path / "cache")
+    loader = DataLoader(cached, batch_size=1)
+    batch = list(loader)[1]
+    item = {"image": batch["image"][0], "pred": batch["label"][0].to(torch.float32)}
+    inverted = Invertd("pred", transform=chain, orig_keys="image", nearest_interp=True)(item)["pred"]
+    assert inverted.shape == (1, 50, 30)
+    inside = torch.nonzero(inverted[0] > 0.5)
+    assert inside.min(dim=0).values.tolist() == pytest.approx([10, 5], abs=1)
+    assert inside.max(dim=0).values.tolist() == pytest.approx([29, 14], abs=1)
+    torch.testing.assert_close(inverted.affine, torch.diag(torch.tensor([-0.2, -0.4, 1, 1], dtype=torch.float64)))
+
+
+def test_random_part_stays_random(data, tmp_path):
+    flips = [RandFlipd(["image", "label"], prob=0.5, spatial_axis=0), EnsureTyped(["image", "label"])]
+    cached = CachedDataset(data, transform(random=flips), tmp_path / "cache", track_meta=False)
+    seen = {cached[0]["image"].numpy().tobytes() for _ in range(20)}
+    assert len(seen) == 2
+    assert type(cached[0]["image"]) is torch.Tensor
+    plain = CachedDataset(data, transform(), tmp_path / "cache")  # the deterministic part is shared
+    assert len(list((tmp_path / "cache").glob("*.meta.pt"))) == len(data)
+    assert plain[0]["image"].numpy().tobytes() in seen
+
+
+def test_damaged_files_are_all_named_before_training(data, tmp_path):
+    shutil.copy(__file__, data[1]["image"])
+    Path(data[3]["image"]).write_bytes(Path(data[3]["image"]).read_bytes()[:-9])
+    with pytest.raises(DataError) as error:
+        CachedDataset(data, transform(), tmp_path / "cache")
+    assert "2 of 5 images cannot be used" in str(error.value)
+    assert "1.dcm: not a DICOM file" in str(error.value) and "3.dcm: was cut short" in str(error.value)
+
+
+def test_file_that_is_not_the_manifest_s_is_refused(data, tmp_path):
+    import hashlib
+
+    sums = [hashlib.sha256(Path(item["image"]).read_bytes()).hexdigest() for item in data]
+    good = [{**item, "sha256": checksum} for item, checksum in zip(data, sums)]
+    assert set(CachedDataset(good, transform(), tmp_path / "cache")[0]) == {"image", "label"}
+    good[4]["sha256"] = sums[0]
+    with pytest.raises(DataError, match=r"4\.dcm: is not the file that the manifest was made of"):
+        CachedDataset(good, transform(), tmp_path / "other")
+
+
+def test_bad_boxes_are_named_before_training(data, tmp_path):
+    data[2]["boxes"] = [[60, 0, 5, 5]]
+    with pytest.raises(DataError, match=r"2\.dcm: box .* covers no pixel"):
+        CachedDataset(data, transform(), tmp_path / "cache")
+
+
+def test_values_beyond_0_to_1_are_refused(data, tmp_path):
+    scaled = Compose([*transform().transforms, ScaleIntensityRanged("image", 0, 1, 0, 2)])
+    with pytest.raises(ValueError, match="image runs from .*; only 0 to 1 can be cached"):
+        CachedDataset(data, scaled, tmp_path / "cache")
+
+
+def test_a_fault_in_a_transform_is_not_taken_for_bad_data(data, tmp_path):
+    broken = Compose([*transform().transforms, Lambdad("image", func=_broken)])
+    with pytest.raises(RuntimeError):
+        CachedDataset(data, broken, tmp_path / "cache")
+
+
+def _broken(image):
+    raise KeyError("a fault of ours")

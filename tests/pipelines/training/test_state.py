@@ -1,0 +1,205 @@
+"""A training's state: resuming changes nothing, and a kill loses nothing that was computed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+
+from networks import WeightsError, read_checkpoint
+from pipelines import datalist
+from tests.conftest import ROOT
+from transforms import DataError
+
+CONFIGS = ROOT / "bundles" / "pneumonia" / "configs"
+
+
+@pytest.fixture(scope="module")
+def train(cohort, tmp_path_factory):
+    """Trains the pneumonia bundle's configuration on small phantoms; gives the trainer."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(folder, epochs, stop_after=None, **overrides):
+        parser = ConfigParser()
+        parser.read_config([str(CONFIGS / "train.json")])
+        parser.update(
+            {
+                "bundle_root": str(ROOT / "bundles" / "pneumonia"),
+                "dataset_dir": str(cohort),
+                "manifest": str(cohort / "manifest.json"),
+                "ckpt_dir": str(folder / "models"),
+                "output_dir": str(folder / "eval"),
+                "cache_dir": str(cache),
+                "image_size": 32,
+                "network_def#network#channels": [4, 8],
+                "network_def#network#strides": [2],
+                "epochs": epochs,
+                **overrides,
+            }
+        )
+        parser.parse(True)
+        for index in range(len(parser["initialize"])):
+            parser.get_parsed_content(f"initialize#{index}")
+        trainer = parser.get_parsed_content("train#trainer")
+        if stop_after:  # as if killed
+            trainer.add_event_handler(Events.EPOCH_COMPLETED(once=stop_after), lambda engine: engine.terminate())
+        trainer.run()
+        return trainer
+
+    return run
+
+
+def same(a, b):
+    return set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"accumulation_steps": 3}, {"num_workers": 1}], ids=str)
+def test_epochs_are_bit_for_bit_some_epochs_and_a_resume(train, tmp_path, overrides):
+    train(tmp_path / "whole", 3, **overrides)
+    train(tmp_path / "parts", 3, stop_after=2, **overrides)
+    train(tmp_path / "parts", 3, **overrides, resume=True)
+    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
+    assert whole["epoch"] == parts["epoch"] == 3 and whole["iteration"] == parts["iteration"]
+    assert same(whole["model"], parts["model"])
+    for index, state in whole["optimizer"]["state"].items():
+        assert same(state, parts["optimizer"]["state"][index])
+    assert whole["lr_scheduler"] == parts["lr_scheduler"]
+    assert (whole["best_metric"], whole["best_metric_epoch"]) == (parts["best_metric"], parts["best_metric_epoch"])
+    best = [read_checkpoint(tmp_path / name / "models" / "model.pt") for name in ("whole", "parts")]
+    assert same(*best)
+    logs = [pd.read_csv(tmp_path / name / "eval" / "training.csv") for name in ("whole", "parts")]
+    drop = ["seconds", "images_per_second"]
+    pd.testing.assert_frame_equal(logs[0].drop(columns=drop), logs[1].drop(columns=drop))
+    assert logs[0]["train_loss"].nunique() == 3  # it did train
+
+
+def test_averaged_weights_are_what_is_validated_and_kept_and_a_resume_continues_them(train, tmp_path):
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
+    assert handlers[-1]["_target_"] == "pipelines.TrainingState"
+    average = {"_target_": "ignite.handlers.EMAHandler", "model": "@network", "momentum": 0.3}
+    averaging = {
+        "averaging": average | {"handle_buffers": "update"},
+        "averaged": "$@averaging.ema_model",
+        "validate#evaluator#network": "@averaged",
+        "train#handlers": ["@averaging", *handlers[:-1], handlers[-1] | {"averaged": "@averaged"}],
+    }
+    train(tmp_path / "whole", 3, **averaging)
+    train(tmp_path / "parts", 3, stop_after=2, **averaging)
+    train(tmp_path / "parts", 3, **averaging, resume=True)
+    whole, parts = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt") for name in ("whole", "parts"))
+    assert same(whole["averaged"], parts["averaged"]) and same(whole["model"], parts["model"])
+    assert not same(whole["averaged"], whole["model"])
+    train(tmp_path / "one", 1, **averaging)
+    best, last = (read_checkpoint(tmp_path / "one" / "models" / name) for name in ("model.pt", "last_epoch.pt"))
+    assert same(best, last["averaged"]) and not same(best, last["model"])
+
+
+def test_seed_changes_the_training_and_nothing_else_does(train, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(tmp_path / name, 1, seed=seed)
+    a, b, c = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt")["model"] for name in "abc")
+    assert same(a, b) and not same(a, c)
+
+
+def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
+    train(tmp_path, 4)
+    log = pd.read_csv(tmp_path / "eval" / "training.csv")
+    about = pd.read_json(tmp_path / "models" / "model.json", typ="series")
+    best = log["val_dice_pooled_over_all"]
+    assert about["epoch"] == log["epoch"][best.idxmax()]
+    assert about["val_dice_pooled_over_all"] == pytest.approx(best.max())
+    assert about["trained_on"] == "phantoms"
+    state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
+    assert state["best_metric"] == pytest.approx(best.max())
+    assert {"training.csv", "curves.png", "tensorboard"} <= set(os.listdir(tmp_path / "eval"))
+    assert not [name for name in os.listdir(tmp_path / "models") if name.startswith(".")]
+
+
+def test_new_training_sets_the_old_model_aside(train, tmp_path):
+    train(tmp_path, 1)
+    before = (tmp_path / "models" / "model.pt").read_bytes()
+    train(tmp_path, 1, seed=5)
+    assert (tmp_path / "models" / "model.previous.pt").read_bytes() == before
+    assert (tmp_path / "models" / "model.pt").read_bytes() != before
+
+
+def test_patience_stops_after_epochs_without_a_better_model(train, tmp_path):
+    trainer = train(tmp_path, 9, patience=2, learning_rate=0.0)  # nothing is learnt, so the first is never bettered
+    state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
+    assert trainer.state.epoch == state["epoch"] == state["best_metric_epoch"] + 2 < 9
+
+
+def test_patience_does_not_run_out_before_the_first_validation(train, tmp_path):
+    trainer = train(tmp_path, 4, patience=2, val_interval=4)
+    assert trainer.state.epoch == 4
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
+def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, caplog):
+    train(tmp_path, 1)
+    before = read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"]
+    train(tmp_path, 3, resume=True, learning_rate=0.004)
+    assert not same(before, read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"])
+    rates = pd.read_csv(tmp_path / "eval" / "training.csv")["learning_rate"]
+    # epoch 3 begins after 8 of 12 steps of a cycle whose top, 0.004, comes after three tenths of them
+    assert 0.0005 < rates[2] < 0.003
+    assert "planned differently before the interruption" in caplog.text
+
+
+def test_resume_without_a_checkpoint(train, tmp_path):
+    with pytest.raises(DataError, match=r"last_epoch\.pt: nothing to resume from"):
+        train(tmp_path, 1, resume=True)
+
+
+def test_resume_from_a_checkpoint_of_another_network(train, tmp_path):
+    train(tmp_path / "other", 1, **{"network_def#network#channels": [4, 6]})
+    shutil.copytree(tmp_path / "other" / "models", tmp_path / "mine" / "models")
+    with pytest.raises(WeightsError, match=r"last_epoch\.pt: the weights are those of another network"):
+        train(tmp_path / "mine", 2, resume=True)
+
+
+def test_resume_from_a_damaged_checkpoint(train, tmp_path):
+    train(tmp_path, 1)
+    last = tmp_path / "models" / "last_epoch.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"last_epoch\.pt: cannot be loaded"):
+        train(tmp_path, 2, resume=True)
+
+
+def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path):
+    """As MONAI Label trains: from model.pt, with a data list of its own, which names no manifest."""
+    models = tmp_path / "models"
+    train(tmp_path, 2)
+    first = (models / "model.pt").read_bytes()
+    loader = {
+        "_target_": "CheckpointLoader",
+        "load_path": str(models / "model.pt"),
+        "load_dict": {"model": "$@network"},
+    }
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
+    entries = datalist(cohort / "manifest.json", cohort, "training")
+    tuning = {"train#handlers": [loader, *handlers], "train#dataset#data": list(entries)}
+    trainer = train(tmp_path, 1, learning_rate=1e-9, **tuning)  # too little to change what it predicts
+    assert trainer.state.epoch == 1 and (models / "model.pt").read_bytes() == first
+    assert json.loads((models / "model.json").read_text())["trained_on"] == "phantoms"
+    train(tmp_path, 6, learning_rate=0.02, **tuning)
+    about = json.loads((models / "model.json").read_text())
+    assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
+    assert (models / "model.previous.pt").read_bytes() == first
+
+
+def test_a_resume_sets_aside_a_model_that_it_has_not_made(train, tmp_path):
+    """The earlier training's best model, where this one was stopped before its first validation."""
+    models = tmp_path / "models"
+    train(tmp_path, 1)
+    first = (models / "model.pt").read_bytes()
+    train(tmp_path, 2, stop_after=1, val_interval=2)
+    assert (models / "model.pt").read_bytes() == first
+    train(tmp_path, 2, val_interval=2, resume=True)
+    assert (models / "model.pt").read_bytes() != first and (models / "model.previous.pt").read_bytes() == first

@@ -1,0 +1,1 @@
+"""What inference checks, keeps and writes of a prediction."""

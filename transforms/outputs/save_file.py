@@ -1,0 +1,65 @@
+"""What every transform that writes a file for an image has in common, and the writer of masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, SaveImage
+
+from ..files.atomic import atomic_path
+from ..files.names import OutputLayout
+
+
+class SaveFiled(MapTransform):
+    """Base of what writes a file for an image: names it, and notes its path in ``data["written"]``.
+
+    Args:
+        keys: MetaTensors that know the file of their image.
+        layout: gives the name of each file.
+    """
+
+    def __init__(self, keys: KeysCollection, layout: OutputLayout):
+        super().__init__(keys)
+        self.layout = layout
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            path = Path(self.layout.filename(subject=d[key].meta["filename_or_obj"]))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(d, key, path)
+            d["written"] = [*d.get("written", ()), path]
+        return d
+
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        """Write ``data[key]`` to ``path``, which appears once it is complete."""
+        raise NotImplementedError
+
+
+class SaveMaskd(SaveFiled):
+    """Writes masks in their image's own grid, by MONAI's writers: as PNG, 0 and 255, or as NIfTI.
+
+    Args:
+        keys: masks of shape (1, x, y), 0 or 1, or labels of shape (1, x, y, z), MetaTensors that know the file of
+            their image.
+        layout: gives the name of each file; its suffix, ``.png`` or ``.nii.gz``, says the format.
+    """
+
+    def __init__(self, keys: KeysCollection, layout: OutputLayout):
+        super().__init__(keys, layout)
+        picture = layout.suffix == ".png"
+        self.saver = SaveImage(
+            output_ext=layout.suffix,
+            output_dtype=np.uint8,
+            writer="PILWriter" if picture else "NibabelWriter",
+            scale=255 if picture else None,
+            resample=False,
+            print_log=False,
+        )
+
+    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+        with atomic_path(path) as scratch:
+            self.saver(data[key], filename=str(scratch).removesuffix(self.layout.suffix))

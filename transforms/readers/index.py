@@ -1,0 +1,264 @@
+"""Finds in a tree of mixed files the cases that a reader can take: each header is read once, whatever it is of.
+
+A case is a radiograph or a CT. What is none is left out, with the reason. Knows no bundle and no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import pydicom
+from monai.data import ImageReader
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from tqdm import tqdm
+
+from ..errors import DataError
+from ..files.dicom import first_bytes
+from ..files.names import image_name
+from ..files.nifti import is_nifti
+from ..files.picture import is_picture
+from .ct import CTReader
+from .ct_series import TAGS as CT_TAGS
+from .ct_series import is_localizer
+from .radiograph import HEADER_TAGS, RadiographReader
+
+logger = logging.getLogger(__name__)
+
+RADIOGRAPHS = ("CR", "DX", "RG")  # modalities: computed, digital and film radiography, PS3.3 C.7.3.1.1.1
+TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
+PICTURE = "is a PNG or JPEG picture"
+Header = Dataset | str  # of a DICOM file, or what the file is instead
+
+
+@dataclass(frozen=True)
+class Case:
+    """One radiograph or one CT.
+
+    Attributes:
+        image: as MONAI's LoadImaged takes it: a file, a folder that holds one series, or the files of a series that
+            lies among others.
+        files: its files; of a CT series in the order of the slices.
+        identity: a hash of where its files are and of what tells whether they have changed.
+        is_dicom: or a picture, or NIfTI.
+    """
+
+    image: str | list[str]
+    files: tuple[Path, ...]
+    identity: str
+    is_dicom: bool
+
+    @property
+    def path(self) -> Path:
+        """What its outputs are named after, as MONAI does: the file, the folder or the first of the files."""
+        return Path(self.image if isinstance(self.image, str) else self.image[0])
+
+
+@dataclass
+class Index:
+    """What a tree holds.
+
+    Attributes:
+        cases: sorted by path.
+        left_out: each file that is part of no case, and why; sorted by path.
+    """
+
+    cases: list[Case]
+    left_out: list[tuple[Path, str]]
+
+    def leave_out(self, case: Case, reason: str) -> None:
+        """Take a case out, with the reason."""
+        self.cases.remove(case)
+        self.left_out += [(path, reason) for path in case.files]
+
+    def by_reason(self) -> dict[str, list[Path]]:
+        """What was left out, by the reason."""
+        grouped = defaultdict(list)
+        for path, reason in self.left_out:
+            grouped[reason].append(path)
+        return dict(grouped)
+
+    def log_left_out(self) -> None:
+        """Warn of what was left out, a line a reason."""
+        lines = [f"  {len(files)} files, the first {files[0]}: {reason}" for reason, files in self.by_reason().items()]
+        if lines:
+            logger.warning("left out %d files:\n%s", len(self.left_out), "\n".join(lines))
+
+
+def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.PathLike | str | None = None) -> Index:
+    """List what a reader can take at or below a folder. Headers are read in parallel; pixels are not looked at.
+
+    Args:
+        folder: the tree; names and extensions of its DICOM files do not matter, nor do the folders they are in.
+        reader: a CTReader or a RadiographReader: which of the two decides what is looked for.
+        without: a folder in the tree to pass over, as where the outputs go.
+
+    Raises:
+        DataError: if the folder is missing.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder. Give the folder of the images (--input, or --dataset_dir).")
+    excluded = Path(without).resolve() if without else None
+    paths = []
+    for parent, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if excluded is None or (Path(parent) / name).resolve() != excluded)
+        paths += [Path(parent) / name for name in sorted(names) if not name.startswith(".")]
+    with ThreadPoolExecutor() as pool:
+        headers = pool.map(_read_header, paths)
+        progress = tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
+        files = dict(zip(paths, progress))
+    index = Index([], [])
+    if isinstance(reader, CTReader):
+        _find_series(files, reader, root, index)
+    else:
+        _find_radiographs(files, reader, root, index)
+    _drop_clashes(index)
+    index.cases.sort(key=lambda case: case.path)
+    index.left_out.sort()
+    return index
+
+
+def find_images(
+    folder: os.PathLike | str, reader: ImageReader, output_dir: os.PathLike | str | None = None
+) -> list[dict[str, str | list[str]]]:
+    """List what a reader can take at or below a folder as a MONAI datalist; the log says what was left out and why.
+
+    Beside what :func:`index_images` leaves out, DICOM radiographs that were cut short.
+
+    Args:
+        folder: is searched with all that is below it.
+        reader: that will read the images, a CTReader or a RadiographReader.
+        output_dir: where masks and overlays go: what lies below it is no input.
+
+    Returns:
+        ``[{"image": path}, ...]``, sorted by path; of a CT series the folder, or its files where it lies among others.
+
+    Raises:
+        DataError: if the folder is missing or holds no image.
+    """
+    index = index_images(folder, reader, output_dir)
+    for case in list(index.cases):
+        if case.is_dicom and len(case.files) == 1 and (reason := _refused(case.path, reader.open, case.path)):
+            index.leave_out(case, reason)
+    index.log_left_out()
+    if not index.cases:
+        wanted = "CT" if isinstance(reader, CTReader) else "radiograph"
+        raise DataError(
+            f"{folder}: none of its {len(index.left_out)} files is a {wanted} that can be used"
+            + (f"; {index.left_out[0][0].name}: {index.left_out[0][1]}" if index.left_out else "")
+            + ". Give the folder of the images with --dataset_dir."
+        )
+    return [{"image": case.image} for case in index.cases]
+
+
+def _read_header(path: Path) -> Header:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+    except InvalidDicomError:
+        return PICTURE if is_picture(path) else f"not a DICOM file: {first_bytes(path)}"
+    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+        return f"cannot be read as DICOM, it may be cut short ({error}). Copy it again"
+
+
+def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root: Path, index: Index) -> None:
+    seen: dict[str, Path] = {}
+    for path, header in files.items():
+        if isinstance(header, Dataset):
+            why_not = (
+                _other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
+            )
+        else:
+            why_not = _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
+        if why_not:
+            index.left_out.append((path, why_not))
+        else:
+            index.cases.append(_case(str(path), [path], [header], root))
+
+
+def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index: Index) -> None:
+    series: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
+    others: set[Path] = set()  # folders that hold more than one series
+    seen: dict[str, Path] = {}
+    for path, header in files.items():
+        if isinstance(header, str):
+            why_not: str | None = header
+            if is_nifti(path):
+                why_not = _refused(path, reader.open, path) or _no_hounsfield(path)
+                if why_not is None:
+                    index.cases.append(_case(str(path), [path], [header], root))
+        elif header.get("Modality") != "CT":
+            why_not = f"its Modality (0008,0060) is {header.get('Modality') or 'missing'}, not CT"
+        elif "Rows" not in header or is_localizer(header):
+            why_not = "is a localizer" if "Rows" in header else "has no Rows (0028,0010): it is no image, or cut short"
+        elif (why_not := _copy_of(header, path, seen)) is None:
+            series[str(header.get("SeriesInstanceUID") or path.parent)].append((path, header))
+        if why_not:
+            index.left_out.append((path, why_not))
+            if isinstance(header, Dataset) and "Rows" in header:
+                others.add(path.parent)
+    folders = {name: {path.parent for path, _ in slices} for name, slices in series.items()}
+    for name, slices in series.items():
+        place = Path(os.path.commonpath(folders[name]))
+        shared = any(folders[name] & folders[other] for other in series if other != name)
+        alone = len(folders[name]) == 1 and not shared and place not in others
+        try:
+            volume = reader.open_slices(place, slices)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{place}: ")
+            index.left_out += [(path, reason) for path, _ in slices]
+            continue
+        header_of = dict(slices)
+        image = str(place) if alone else [str(path) for path in volume.files]
+        index.cases.append(_case(image, volume.files, [header_of[path] for path in volume.files], root))
+
+
+def _case(image: str | list[str], files: Sequence[Path], headers: Sequence[Header], root: Path) -> Case:
+    identity = hashlib.sha256()
+    for path, header in zip(files, headers):
+        stat = path.stat()
+        uid = header.get("SOPInstanceUID") if isinstance(header, Dataset) else ""
+        identity.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0{uid}\0".encode())
+    return Case(image, tuple(files), identity.hexdigest(), isinstance(headers[0], Dataset))
+
+
+def _refused(path: Path, check: Callable[..., object], *arguments: object) -> str | None:
+    try:
+        check(*arguments)
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def _copy_of(header: Dataset, path: Path, seen: dict[str, Path]) -> str | None:
+    uid = str(header.get("SOPInstanceUID") or path)
+    first = seen.setdefault(uid, path)
+    return None if first == path else f"is a copy of {first}: both have the same SOPInstanceUID (0008,0018)"
+
+
+def _other_modality(header: Dataset) -> str | None:
+    found = header.get("Modality") or "missing"
+    return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
+
+
+def _no_hounsfield(path: Path) -> str | None:
+    if nibabel.load(path).get_data_dtype().itemsize == 1:
+        return "its voxels have 8 bits, which cannot hold Hounsfield units: it may be a segmentation"
+    return None
+
+
+def _drop_clashes(index: Index) -> None:
+    """Two cases whose outputs would have one name: the second is left out."""
+    first: dict[Path, Case] = {}
+    for case in list(index.cases):
+        known = first.setdefault(case.path.parent / image_name(case.path), case)
+        if known is not case:
+            index.leave_out(case, f"its outputs would be named as those of {known.path}. Rename it")

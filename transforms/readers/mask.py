@@ -1,0 +1,97 @@
+"""Reads a mask that was drawn on a radiograph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from monai.data.image_reader import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+
+from ..errors import DataError
+from ..files.dicom import decode, naming
+from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
+from ..files.picture import grey_values, is_picture, open_picture
+
+
+class MaskReader(ImageReader):
+    """Reads a mask from a PNG, JPEG, NIfTI or DICOM file, or the union of several, for ``LoadImaged``.
+
+    The array is uint8 of shape (x, y), 1 inside and 0 outside. The left and the right lung are published as two files
+    in some sets: they are given as a list.
+
+    PNG and JPEG masks are grey; one that holds 0 and 1 and nothing else is a label map, as drawing tools write it. In
+    NIfTI and in DICOM (as MONAI Label saves the masks of DICOM images) whatever is not 0 is inside.
+
+    Args:
+        threshold: of the grey values, on the scale of 8 bits: above it is inside. Masks that were resized or saved as
+            JPEG are grey at their edges.
+
+    Raises:
+        DataError: from ``get_data``, if a file is missing, is of another kind or is damaged, if several are not of one
+            size, or if a grey one has values above 1 but none above the threshold.
+    """
+
+    def __init__(self, threshold: float = 127):
+        super().__init__()
+        self.threshold = threshold
+
+    def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
+        return True
+
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> list[Path]:
+        # opened in get_data, since LoadImage swallows what `read` raises
+        return [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
+
+    def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
+        masks = [self._mask(path) for path in img]
+        for path, mask in zip(img, masks):
+            if mask.shape != masks[0].shape:
+                raise DataError(
+                    f"{path}: is of {mask.shape[::-1]} pixels, {img[0]} of {masks[0].shape[::-1]}: masks of one image "
+                    "must be of one size. Correct them, or leave out the image."
+                )
+        union = np.ascontiguousarray(np.any(masks, axis=0).T.astype(np.uint8))
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+        return union, {
+            MetaKeys.AFFINE: affine,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            MetaKeys.SPACE: SpaceKeys.RAS.value,
+            MetaKeys.SPATIAL_SHAPE: np.asarray(union.shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+        }
+
+    def _mask(self, path: Path) -> np.ndarray:
+        """A file's mask, boolean of shape (rows, columns)."""
+        if not path.is_file():
+            raise DataError(f"{path}: no such file.")
+        if is_nifti(path):
+            image = open_nifti(path)
+            return voxels(image, path).reshape(plane_of(image, path)).T > 0
+        if not is_picture(path):
+            return self._dicom_mask(path)
+        values = grey_values(open_picture(path), path) * 255
+        if set(np.unique(values)) == {0, 1}:
+            return values > 0
+        if 0 < values.max() <= self.threshold:
+            raise DataError(
+                f"{path}: its greatest value is {values.max():.3g} of 255, none is above the threshold "
+                f"{self.threshold:g}: it would be read as empty. Save it with 0 outside and 255 inside."
+            )
+        return values > self.threshold
+
+    def _dicom_mask(self, path: Path) -> np.ndarray:
+        try:
+            dataset = pydicom.dcmread(path)
+        except Exception as error:
+            raise DataError(
+                f"{path}: a mask must be a PNG, JPEG, NIfTI or DICOM file, and this begins as none. Convert it."
+            ) from error
+        with naming(path):
+            stored = decode(dataset, path)
+        if stored.ndim != 2:
+            raise DataError(f"{path}: is of shape {stored.shape}; a mask has rows and columns. Save one slice in grey.")
+        return stored > 0

@@ -1,0 +1,294 @@
+"""Reads one radiograph. The one place that owns what a radiograph's pixels mean.
+
+Knows DICOM, PNG, JPEG, NIfTI and MONAI's reader interface; knows no data set, and nothing of training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import nibabel
+import numpy as np
+import pydicom
+from monai.data.image_reader import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+from nibabel.affines import voxel_sizes
+from PIL.Image import Image
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from ..errors import DataError
+from ..files.dicom import decode, first_bytes, naming
+from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
+from ..files.picture import grey_values, is_picture, open_picture
+
+try:
+    from pydicom.pixels import apply_modality_lut, apply_voi
+except ImportError:  # pydicom 2, which MONAI Label pins
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi
+
+# In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
+SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
+REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+LONG_VALUE = 4096  # bytes: what is longer need not be read with a header
+HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
+
+
+class RadiographReader(ImageReader):
+    """Reads a radiograph for ``monai.transforms.LoadImaged``: single-frame, single-channel DICOM, PNG, JPEG or NIfTI.
+
+    The array is float32 of shape (x, y): columns first, x to the right and y downwards, as MONAI's readers give it.
+    Its values are those meant for display, 0 black (air) to 1 white: stored values go through the modality LUT or
+    rescale (PS3.3 C.11.1), the first VOI LUT, else the first window (C.11.2), and MONOCHROME1 is inverted
+    (C.7.6.3.1.2). Where the file has neither VOI LUT nor window, the range that its bits can hold becomes 0 to 1.
+    Pixel padding (C.7.5.1.1.2) becomes 0. A PNG or JPEG file is taken as it is shown: its range of 8 or 16 bits becomes
+    0 to 1, and colour becomes luminance. Such a file does not say its pixel spacing. A NIfTI file of one slice, as
+    viewers and MONAI Label make of radiographs, has forgotten how its values are to be shown: floating point values in
+    0 to 1 are taken as they are, of others the least becomes 0 and the greatest 1.
+
+    The affine maps the index (x, y) to millimetres in the plane of the image. A radiograph has no position in the
+    patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as ITK has it,
+    written as RAS because MONAI's affines are RAS. A NIfTI file's affine is kept as it is. The metadata's
+    ``file_shape`` is (x, y), or (x, y, 1) where a NIfTI file has three axes.
+
+    Args:
+        unknown_spacing: what to do with a file that has no usable pixel spacing: ``"refuse"`` raises; ``"pixels"``
+            goes on with a spacing of 1, so that lengths are pixels and the metadata's ``spacing_known`` is False.
+
+    Raises:
+        DataError: from ``get_data``, if the file is missing, is not DICOM, is cut short, is in colour, has several
+            frames, cannot be decoded, or has no spacing.
+    """
+
+    def __init__(self, unknown_spacing: Literal["refuse", "pixels"] = "refuse"):
+        super().__init__()
+        if unknown_spacing not in ("refuse", "pixels"):
+            raise ValueError(f"unknown_spacing is {unknown_spacing!r}; it must be 'refuse' or 'pixels'.")
+        self.unknown_spacing = unknown_spacing
+
+    def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
+        return True  # DICOM files often have no extension; the content decides
+
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> Path:
+        # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
+        # through. So the file is opened there.
+        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+        if len(paths) != 1:
+            raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
+        return Path(paths[0])
+
+    def open(self, path: os.PathLike | str) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
+        """Open a file, without reading its pixels, and check all that can be checked without them.
+
+        Returns:
+            the DICOM header, the picture or the NIfTI image, and the spacing along (x, y) in millimetres or None if
+            it is not known.
+
+        Raises:
+            DataError: as ``get_data``.
+        """
+        return self._open(Path(path), pixels=False)
+
+    def _open(
+        self, path: Path, pixels: bool
+    ) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file.")
+        if is_picture(path):
+            if self.unknown_spacing == "refuse":
+                raise DataError(
+                    f"{path}: a PNG or JPEG file does not say its pixel spacing. Give the DICOM file; or, where pixels "
+                    "will do as the unit, set unknown_spacing to 'pixels': --unknown_spacing pixels, or "
+                    "--reader#unknown_spacing pixels for a bundle."
+                )
+            return open_picture(path), None
+        if is_nifti(path):
+            image = open_nifti(path)
+            plane_of(image, path)
+            return image, tuple(map(float, voxel_sizes(image.affine)[:2]))
+        with naming(path):
+            dataset = read_dicom(path, pixels)
+        return dataset, self.check(path, dataset)
+
+    def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
+        """Check all that a DICOM header, of :data:`HEADER_TAGS` at least, says without its pixels.
+
+        Returns:
+            the spacing along (x, y) in millimetres, or None if it is not known.
+
+        Raises:
+            DataError: as ``get_data``.
+        """
+        with naming(path):
+            _check_is_radiograph(header, path)
+            spacing = pixel_spacing(header)
+        if spacing is None and self.unknown_spacing == "refuse":
+            raise DataError(
+                f"{path}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
+                "PixelSpacing (0028,0030) to the file; or, where pixels will do as the unit, set unknown_spacing to "
+                "'pixels': --unknown_spacing pixels, or --reader#unknown_spacing pixels for a bundle."
+            )
+        return spacing
+
+    def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
+        opened, spacing = self._open(img, pixels=True)
+        with naming(img):
+            values = _columns_first(opened, img)
+        spacing_x, spacing_y = spacing or (1.0, 1.0)
+        affine, shape = np.diag([-spacing_x, -spacing_y, 1.0, 1.0]), values.shape
+        if isinstance(opened, nibabel.Nifti1Image):
+            affine, shape = np.asarray(opened.affine, float), opened.shape
+        return np.ascontiguousarray(values), {
+            MetaKeys.AFFINE: affine,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            MetaKeys.SPACE: SpaceKeys.RAS.value,
+            MetaKeys.SPATIAL_SHAPE: np.asarray(values.shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            "file_shape": np.asarray(shape),
+            "spacing_known": spacing is not None,
+        }
+
+
+def _columns_first(opened: Dataset | Image | nibabel.Nifti1Image, path: Path) -> np.ndarray:
+    """Decode a file, float32 of shape (x, y), 0 black to 1 white."""
+    if isinstance(opened, Dataset):
+        return display_values(opened, path).T
+    if not isinstance(opened, nibabel.Nifti1Image):
+        return grey_values(opened, path).T
+    values = voxels(opened, path).reshape(plane_of(opened, path))
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 1 and np.issubdtype(opened.get_data_dtype(), np.floating):
+        return values
+    return (values - low) / max(high - low, np.finfo(np.float32).tiny)
+
+
+def read_dicom(path: Path, pixels: bool = True) -> Dataset:
+    """Read a DICOM file, its pixels still encoded, and check that it can be a radiograph and that it is complete.
+
+    Args:
+        path: the file.
+        pixels: whether uncompressed pixels are read too, or only whether they are there.
+
+    Raises:
+        DataError: if it is missing, not DICOM, cut short, in colour or of several frames.
+    """
+    try:
+        dataset = pydicom.dcmread(path, defer_size=None if pixels else LONG_VALUE)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except InvalidDicomError as error:
+        raise DataError(f"{path}: not a DICOM file: {first_bytes(path)}. Remove it, or export it again.") from error
+    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+        raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
+    for tag in OPTIONAL_TAGS:  # anonymisers leave them without a value
+        if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
+            del dataset[tag]
+    # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
+    if "PixelData" not in dataset:
+        raise DataError(
+            f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
+        )
+    _check_is_radiograph(dataset, path)
+    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    stored = dataset.get_item("PixelData")
+    there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and there < expected:
+        raise DataError(f"{path}: was cut short: {there} of {expected} bytes of pixel data. Copy it again.")
+    return dataset
+
+
+def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """The distance between pixel centres in millimetres along (x, y), or None where the file does not say.
+
+    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3.
+    """
+    for tag in SPACING_TAGS:
+        value = dataset.get(tag)
+        if value is not None and not isinstance(value, str) and len(value) == 2 and all(float(v) > 0 for v in value):
+            return float(value[1]), float(value[0])
+    return None
+
+
+def display_values(dataset: Dataset, path: Path) -> np.ndarray:
+    """Decode a radiograph into the values meant for display.
+
+    Returns:
+        float32 of shape (rows, columns), 0 black to 1 white.
+
+    Raises:
+        DataError: if no decoder is installed, the data are damaged, or the window is empty.
+    """
+    stored = decode(dataset, path)
+    modality = apply_modality_lut(stored, dataset)
+    if "VOILUTSequence" in dataset:
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        shown = apply_voi(modality.astype(np.int32), dataset) / (2.0**bits - 1)
+    elif _first(dataset, "WindowWidth") is not None and _first(dataset, "WindowCenter") is not None:
+        shown = _window(modality.astype(np.float32), dataset, path)
+    else:
+        low, high = _modality_range(dataset)
+        shown = (modality - low) / (high - low)
+    shown = np.clip(shown, 0, 1).astype(np.float32)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        shown = 1 - shown
+    shown[_is_padding(stored, dataset)] = 0
+    return shown
+
+
+def _window(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """The VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3, onto 0 to 1."""
+    center, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
+    function = dataset.get("VOILUTFunction", "LINEAR")
+    if not width > (1 if function == "LINEAR" else 0):
+        raise DataError(f"{path}: WindowWidth (0028,1051) is {width:g}, too narrow to show anything. Correct the tag.")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return (values - center) / width + 0.5
+    return (values - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _modality_range(dataset: Dataset) -> tuple[float, float]:
+    """The least and the greatest value that the bits of the file can hold, after the modality LUT."""
+    if "ModalityLUTSequence" in dataset:
+        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+    bounds = np.array([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1] if signed else [0.0, 2.0**bits - 1])
+    if "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
+        bounds = bounds * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    return float(bounds.min()), float(bounds.max())
+
+
+def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    limit = dataset.get("PixelPaddingRangeLimit", value)
+    return (stored >= min(value, limit)) & (stored <= max(value, limit))
+
+
+def _first(dataset: Dataset, tag: str) -> float | None:
+    """The first of a tag's values (a window can be given several times: the first is the preferred one)."""
+    value = dataset.get(tag)
+    if value is None or value == "":
+        return None
+    return float(value if np.isscalar(value) or isinstance(value, (int, float)) else value[0])
+
+
+def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
+    missing = [tag for tag in REQUIRED_TAGS if dataset.get(tag) is None]
+    missing += [] if "TransferSyntaxUID" in dataset.file_meta else ["TransferSyntaxUID"]
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise DataError(f"{path}: has {frames} frames (0028,0008), a radiograph has one. Leave it out.")
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise DataError(
+            f"{path}: is in colour (PhotometricInterpretation (0028,0004) is {dataset.PhotometricInterpretation}), "
+            "a radiograph is MONOCHROME1 or MONOCHROME2. Leave it out, or export it in grey."
+        )
