@@ -116,8 +116,9 @@ def test_inference_writes_a_mask_and_an_overlay_for_each_image(trained, tmp_path
     (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
     trained.infer(tmp_path / "in", tmp_path / "out")
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
-    mask = "mask.nii.gz" if bundle_of(trained.name).is_volumetric else "mask.png"
-    endings = [mask, "overlay.png"] + (["check.json"] if trained.name == "lungs" else [])
+    bundle = bundle_of(trained.name)
+    checks = ["check.json"] if "checks" in bundle.read(["inference"]) else []
+    endings = ["mask.nii.gz" if bundle.is_volumetric else "mask.png", "overlay.png", *checks]
     assert len(written) == len(endings) and all(name.startswith("sub/") for name in written)
     assert all(any(name.endswith(f"_{ending}") for name in written) for ending in endings)
     assert "page.dcm: not a DICOM file" in caplog.text
