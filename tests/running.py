@@ -12,7 +12,6 @@ from typing import Any
 import monai.bundle
 import pytest
 
-from pipelines import draw_ct_phantoms, draw_phantoms
 from pipelines.bundle import Bundle
 from tests.conftest import ROOT
 from transforms import plain_error
@@ -34,11 +33,11 @@ def small(name: str) -> dict[str, Any]:
 
 
 def draw(name: str, folder: Path, patients: int = 24, size: int = 96) -> Path:
-    """A bundle's own phantoms, small."""
-    settings = bundle_of(name).read(["train"])["phantoms"]
-    if bundle_of(name).is_volumetric:
-        return Path(draw_ct_phantoms(folder, patients=6, size=48, seed=3))
-    return Path(draw_phantoms(folder, patients=patients, size=size, seed=3, truth=settings.get("truth", "boxes")))
+    """A bundle's own phantoms, small, as its training draws them."""
+    patients, size = (6, 48) if bundle_of(name).is_volumetric else (patients, size)
+    settings = {"folder": str(folder), "patients": patients, "size": size, "seed": 3}
+    parser = bundle_of(name).read(["train"], **{f"phantoms#{key}": value for key, value in settings.items()})
+    return Path(parser.get_parsed_content("phantoms"))
 
 
 def run(name: str, files: Sequence[str], run_id: str, **settings: Any) -> None:
