@@ -20,7 +20,7 @@ BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir())
 RADIOGRAPHS = [name for name in BUNDLES if not Bundle(ROOT / "bundles" / name).is_volumetric]
 SMALL_UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [2]}
 SMALL_RADIOGRAPHS = {"image_size": 32, **SMALL_UNET}
-SMALL_CT = {"image_size": 64, "batch_size": 8, "network_def#network#decoder_channels": [16, 8, 8, 8, 8]}
+SMALL_CT = {"image_size": 32, "batch_size": 16, "network_def#network#decoder_channels": [16, 8, 8, 8, 8]}
 
 
 def bundle_of(name: str) -> Bundle:
