@@ -1,0 +1,35 @@
+"""The encoder of another training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.networks.nets import UNet
+
+from networks import WeightsError, load_encoder
+
+
+def test_encoder_is_taken_over_and_the_rest_is_left_alone(tmp_path):
+    """Of three levels of residual units the convolutions of the way down, told by their places in MONAI's UNet."""
+    source, network = (UNet(2, 1, 1, (4, 8, 16), (2, 2), num_res_units=2, norm="BATCH") for _ in range(2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    load_encoder(network, tmp_path / "model.pt")
+    down = [source.model[0], source.model[1].submodule[0], source.model[1].submodule[1].submodule]
+    taken = [network.model[0], network.model[1].submodule[0], network.model[1].submodule[1].submodule]
+    for theirs, ours in zip(down, taken):
+        for name, value in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], value)
+    for prefix in ("model.2.", "model.1.submodule.2."):
+        names = [name for name in before if name.startswith(prefix)]
+        assert names and all(torch.equal(network.state_dict()[name], before[name]) for name in names)
+    image = torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(network.eval().model[0](image), source.eval().model[0](image))
+
+
+def test_encoder_of_another_network_is_refused(tmp_path):
+    torch.save(UNet(2, 1, 1, (4, 16), (2,), norm="BATCH").state_dict(), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="the weights are those of another network"):
+        load_encoder(UNet(2, 1, 1, (4, 8), (2,), norm="BATCH"), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="an encoder can be loaded into MONAI's UNet, not into Linear"):
+        load_encoder(torch.nn.Linear(1, 1), tmp_path / "model.pt")
