@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
+from pydicom.pixels import get_decoder
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
-from transforms import RadiographReader
+from transforms import DataError, RadiographReader
+from transforms.files.dicom import decode, first_bytes, naming
 
 RAMP = (np.arange(20 * 30).reshape(20, 30) * 6).astype(np.uint16)  # 20 rows, 30 columns, 0 to 3594
 
@@ -66,21 +67,52 @@ def test_compressed_syntaxes(write_dicom, syntax, encoder, tolerance):
     np.testing.assert_allclose(read(path), pixels / (2**bits - 1), atol=tolerance + 1e-6)
 
 
-def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom):
+@pytest.fixture
+def no_decoders():
+    """JPEG 2000 as where nothing that decodes it is installed."""
+    decoder = get_decoder(uid.JPEG2000Lossless)
+    there = [name for name in ("gdcm", "pylibjpeg", "pillow") if name in decoder.available_plugins]  # in their order
+    for name in decoder.available_plugins:
+        decoder.remove_plugin(name)
+    yield
+    decoder.add_plugins([(name, (f"pydicom.pixels.decoders.{name}", "_decode_frame")) for name in there])
+
+
+def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom, no_decoders):
     codecs = pytest.importorskip("imagecodecs")
-    path = write_dicom(
-        RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=codecs.jpeg2k_encode(RAMP, codecformat="j2k")
-    )
-    program = (
-        "import sys\n"
-        "decoders = ('gdcm', 'openjpeg', 'pylibjpeg', 'PIL')\n"
-        "sys.modules.update(dict.fromkeys(decoders))\n"  # an import of them fails, as if they were not installed
-        "import pydicom\n"
-        "del sys.modules['PIL']\n"  # needed for other things
-        "from pathlib import Path\n"
-        "from transforms import RadiographReader\n"
-        f"RadiographReader().get_data(Path({str(path)!r}))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "DataError" in result.stderr and "image.dcm: no decoder is installed" in result.stderr
-    assert "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg" in result.stderr
+    encoded = codecs.jpeg2k_encode(RAMP, codecformat="j2k", reversible=True)
+    path = write_dicom(RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=encoded)
+    with pytest.raises(
+        DataError, match=r"image.dcm: no decoder is installed for .* JPEG 2000 .*Lossless Only"
+    ) as error:
+        read(path)
+    assert "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg" in str(error.value)
+
+
+def test_damaged_pixels_are_named_with_their_syntax(write_dicom):
+    path = write_dicom(RAMP, syntax=uid.JPEG2000Lossless, encoded=b"\xff\x4f\xff\x51 nonsense")
+    with pytest.raises(
+        DataError, match=r"image.dcm: its pixel data \(JPEG 2000 .* cannot be decoded: .* may be damaged"
+    ):
+        decode(pydicom.dcmread(path), path)
+
+
+def test_whatever_fails_on_a_header_is_told_with_the_file_s_name():
+    with pytest.raises(
+        DataError, match=r"^x.dcm: its header cannot be used \(ZeroDivisionError: .*\). Correct"
+    ) as error:
+        with naming(Path("x.dcm")):
+            1 / 0
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+    with pytest.raises(DataError, match="^y.dcm: says enough$"), naming(Path("x.dcm")):
+        raise DataError("y.dcm: says enough")
+    with pytest.raises(KeyboardInterrupt), naming(Path("x.dcm")):
+        raise KeyboardInterrupt
+
+
+def test_how_a_file_begins_is_shown(tmp_path):
+    path = tmp_path / "page.dcm"
+    path.write_text("<!DOCTYPE html><html>")
+    assert first_bytes(path) == "it begins with b'<!DOCTYPE html><'"
+    path.write_bytes(b"")
+    assert first_bytes(path) == "it is empty"
