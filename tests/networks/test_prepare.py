@@ -56,6 +56,32 @@ def test_precision_follows_the_processor():
         prepare(unet(), "cpu", "half")
 
 
+def test_what_monai_knows_of_an_image_comes_out_with_the_logits():
+    affine = torch.diag(torch.tensor([2.0, 3.0, 1.0, 1.0], dtype=torch.float64))
+    network = prepare(unet(), "cpu", "float32").eval()
+    result = network(MetaTensor(IMAGE, affine=affine, meta={"filename_or_obj": "x.dcm"}))
+    assert isinstance(result, MetaTensor) and not isinstance(network(IMAGE), MetaTensor)
+    assert result.meta["filename_or_obj"] == "x.dcm" and torch.equal(result.affine, affine)
+    torch.testing.assert_close(result.as_tensor(), unet().eval()(IMAGE))
+
+
+def test_monte_carlo_dropout_draws_anew_and_leaves_batch_norm_alone():
+    def network(**options):
+        torch.manual_seed(0)
+        return prepare(UNet(2, 1, 1, (4, 8), (2,), norm="BATCH", dropout=0.0), "cpu", "float32", **options)
+
+    drawn = network(dropout=0.3)
+    statistics = {name: value.clone() for name, value in drawn.state_dict().items() if "running" in name}
+    drawn.train()
+    assert not torch.equal(drawn(IMAGE), drawn(IMAGE))
+    for name, value in statistics.items():
+        assert torch.equal(drawn.state_dict()[name], value)
+    torch.testing.assert_close(drawn.eval()(IMAGE), network().eval()(IMAGE))  # and prediction is as it was
+    with pytest.raises(ValueError, match="Linear has no dropout layers"):
+        prepare(torch.nn.Linear(1, 1), "cpu", dropout=0.3)
+
+
+@pytest.mark.slow
 def test_compiled_network_keeps_its_state_dict_and_takes_what_monai_gives():
     network = prepare(unet(), "cpu", "float32", compile=True).eval()
     assert list(network.state_dict()) == list(unet().state_dict())

@@ -22,3 +22,18 @@ def test_linear_head_sees_all_features():
     assert network.head.in_channels == 4 and network.head.weight.abs().sum(dim=(0, 2, 3)).min() > 0
     logits = network(image)
     assert logits.shape == image.shape and logits.min() < logits.mean() < logits.max()
+
+
+def test_each_class_has_its_logits_and_volumes_have_three_axes():
+    network = UNetWithHead(2, 1, 3, (4, 8), (2,))
+    assert network(torch.rand(2, 1, 16, 8)).shape == (2, 3, 16, 8)
+    network = UNetWithHead(3, 1, 2, (4, 8), (2,))
+    assert network(torch.rand(1, 1, 8, 4, 6)).shape == (1, 2, 8, 4, 6)
+
+
+def test_the_logits_are_a_convolution_of_the_features_of_monai_s_unet():
+    network = UNetWithHead(2, 1, 1, (4, 8), (2,), norm="BATCH").eval()
+    features = network.model(torch.ones(1, 1, 8, 8))
+    weight, bias = network.head.weight, network.head.bias
+    middle = (features[0, :, 3:6, 2:5] * weight[0]).sum() + bias[0]  # the nine features around the pixel (4, 3)
+    torch.testing.assert_close(network(torch.ones(1, 1, 8, 8))[0, 0, 4, 3], middle)
