@@ -70,3 +70,11 @@ def test_weights_of_other_settings_are_refused(tmp_path):
     load_weights(unet(), tmp_path / "model.pt", image_size=128, window=[0, 1], unknown_then=5)
     with pytest.raises(WeightsError, match="was trained with image_size 128, and 256 is configured: give --image_size"):
         load_weights(unet(), tmp_path / "model.pt", image_size=256)
+
+
+@pytest.mark.parametrize("text", ["{ no JSON", "", "[]"])
+def test_what_stands_beside_the_weights_must_be_readable(tmp_path, text):
+    torch.save(unet().state_dict(), tmp_path / "model.pt")
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"model\.json: (is not JSON|holds a list).*Copy it again"):
+        load_weights(unet(), tmp_path / "model.pt")
