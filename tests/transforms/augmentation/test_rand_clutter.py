@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.transforms.augmentation.conftest import drawn
+from tests.transforms.augmentation.conftest import COLUMNS, ROWS, drawn
 from transforms import RandClutterd
 
 
@@ -26,3 +26,20 @@ def test_seed_decides(item):
     transform = RandClutterd("image", prob=0.9)
     first, again, other = (result["image"] for result in drawn(transform, item, [1, 1, 2]))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_what_is_given_is_not_written_into(item):
+    """It may be a cached image, from which the next epoch starts."""
+    before = {key: value.clone() for key, value in item.items()}
+    for _ in drawn(RandClutterd("image", prob=1.0), item, range(10)):
+        assert all(torch.equal(item[key], value) for key, value in before.items())
+
+
+def test_border_is_as_wide_as_drawn_on_each_side(item):
+    transform = RandClutterd("image", prob=1.0, border=0.4)
+    for result in drawn(transform, {**item, "label": torch.ones_like(item["label"])}, range(10)):
+        left, right, top, bottom = (transform.sides * [COLUMNS, COLUMNS, ROWS, ROWS]).astype(int)
+        kept = torch.nonzero(result["label"][0])
+        assert kept.amin(dim=0).tolist() == [left, top]
+        assert kept.amax(dim=0).tolist() == [COLUMNS - right - 1, ROWS - bottom - 1]
+        assert (result["image"][result["label"] == 0] == float(transform.border_shade)).all()

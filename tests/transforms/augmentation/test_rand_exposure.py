@@ -30,3 +30,11 @@ def test_seed_decides(item):
     transform = RandExposured("image", 1.0, 0.7, 0.2, 0.3, 0.5)
     first, again, other = (result["image"] for result in drawn(transform, item, [1, 1, 2]))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_gain_is_smooth_and_within_its_range():
+    flat = {"image": torch.full((1, COLUMNS, 48), 0.2)}
+    for result in drawn(RandExposured("image", prob=1.0, gamma=0.0, window=0.0, gain=0.3), flat, range(20)):
+        gain = result["image"][0] / 0.2
+        assert gain.std() > 0.01 and max(gain.diff(dim=0).abs().max(), gain.diff(dim=1).abs().max()) < 0.1
+        assert np.exp(-0.3) / 1.2 < gain.min() and gain.max() < np.exp(0.3) * 1.2  # bicubic overshoots a little

@@ -30,3 +30,9 @@ def test_seed_decides(item):
     transform = RandOpacitiesd("image", prob=1.0)
     first, again, other = (result["image"] for result in drawn(transform, item, [1, 1, 2]))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_what_is_given_is_not_written_into(item):
+    before = item["image"].clone()
+    for _ in drawn(RandOpacitiesd("image", prob=1.0), item, range(10)):
+        assert torch.equal(item["image"], before)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pydicom import uid
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from tests.transforms.readers.conftest import HU, read
-from transforms import CTReader, DataError
+from transforms import CTReader, CTVolume, DataError
+from transforms.readers.ct_series import find_slices, is_localizer
 
 
 def test_series_is_ordered_by_position_with_spacing_from_positions(write_series):
@@ -104,3 +105,37 @@ def test_file_that_should_be_a_slice_is_not_ignored(write_series, name):
     (folder / name).write_text("<!DOCTYPE html>")
     with pytest.raises(DataError, match=rf"{name}: not a DICOM file: it begins with b'<!DOCTYPE html"):
         CTReader().open(folder)
+
+
+def test_files_of_a_series_are_found_among_those_of_another(write_series, tmp_path):
+    folder = write_series("ct", numbers=range(3))
+    files = sorted(folder.iterdir())
+    write_series("ct", numbers=range(3, 6), SeriesInstanceUID="1.2.4")
+    with pytest.raises(DataError, match="holds 2 series .*, of 3, 3 images"):
+        find_slices(folder)
+    assert [path for path, _ in find_slices(folder, files)] == files
+    volume = CTReader().open(files)
+    assert volume.shape == (7, 5, 3) and set(volume.files) == set(files)
+
+
+def test_volume_knows_its_patient_and_its_files_in_order(write_series):
+    volume = CTReader().open(write_series(PatientID=" P-1 "))
+    assert volume.patient == "P-1" and [path.name for path in volume.files] == [
+        f"slice{number}.dcm" for number in (0, 5, 3, 1, 6, 4)
+    ]
+
+
+def test_spacing_is_the_length_of_the_affine_s_columns_however_they_are_turned():
+    affine = np.array([[0, -3, 0, 7], [0.6, 0, 0, 8], [0.8, 0, 2, 9], [0, 0, 0, 1]])
+    assert CTVolume((), (1, 1, 1), affine).spacing == pytest.approx((1.0, 3.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "localizer"),
+    [(["ORIGINAL", "PRIMARY", "LOCALIZER"], True), (["ORIGINAL", "PRIMARY", "AXIAL"], False), (None, False)],
+)
+def test_localizers_are_told_by_their_type(kind, localizer):
+    header = Dataset()
+    if kind:
+        header.ImageType = kind
+    assert is_localizer(header) is localizer
