@@ -10,7 +10,7 @@ SHORTEST = 10  # steps
 
 
 class AveragedWeights(EMAHandler):
-    """Ignite's exponential moving average of a network's weights; batch norm's statistics are the network's own.
+    """Ignite's exponential moving average of a network's weights, and of the statistics of its batch norm alike.
 
     Args:
         network: what is trained; the average is the attribute ``ema_model``.

@@ -1,4 +1,4 @@
-"""The kinds of manifests on the command line."""
+"""``manifest``: its kinds on the command line, and what they call, with what."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipelines.commands.manifest import KINDS, add_arguments
+from pipelines.manifests import abdominal_trauma, abdominal_trauma_png, coco_boxes, mask_folders, rsna_pneumonia
 
 
 def manifest_parser():
@@ -17,7 +18,7 @@ def manifest_parser():
 
 
 def test_help_lists_the_kinds_and_imports_none(capsys, monkeypatch):
-    modules = [f"pipelines.{module}" for module, _ in KINDS.values()]
+    modules = [f"pipelines.manifests.{module}" for module, _ in KINDS.values()]
     for module in modules:
         monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(SystemExit):
@@ -38,3 +39,51 @@ def test_each_kind_has_its_arguments_and_command(kind, capsys):
     found = parser.parse_args([kind, "DIR", "--out", "m.json", "--fractions", "0.6", "0.2", "0.2", *extra])
     assert (found.folder, found.out, found.fractions) == ("DIR", "m.json", [0.6, 0.2, 0.2])
     assert found.seed is None and found.command.__name__.startswith("build_")
+
+
+# What a kind is given; the function that it calls, and with what: what is not given is the builder's default.
+CALLS = [
+    (
+        "rsna DIR --out FILE",
+        (rsna_pneumonia, "build_rsna_manifest"),
+        {"folder": "DIR", "out": "FILE", "checksums": False},
+    ),
+    (
+        "rsna DIR --out FILE --name x --seed 3 --fractions 0.5 0.2 0.3 --persons CSV --checksums "
+        "--unknown_spacing pixels",
+        (rsna_pneumonia, "build_rsna_manifest"),
+        {"folder": "DIR", "out": "FILE", "name": "x", "seed": 3, "fractions": [0.5, 0.2, 0.3]}
+        | {"persons": "CSV", "checksums": True, "unknown_spacing": "pixels"},
+    ),
+    (
+        "trauma DIR --out FILE",
+        (abdominal_trauma, "build_abdominal_trauma_manifest"),
+        {"folder": "DIR", "out": "FILE"},
+    ),
+    (
+        "trauma_png DIR --out FILE --name x",
+        (abdominal_trauma_png, "build_png_slices_manifest"),
+        {"folder": "DIR", "out": "FILE", "name": "x"},
+    ),
+    (
+        "masks DIR --task lungs --out FILE --name x --licence CC0 --patients CSV",
+        (mask_folders, "build_masks_manifest"),
+        {"folder": "DIR", "task": "lungs", "out": "FILE", "name": "x", "licence": "CC0", "patients": "CSV"},
+    ),
+    (
+        "coco DIR --annotations JSON --task pneumonia --out FILE --categories a b",
+        (coco_boxes, "build_coco_manifest"),
+        {"folder": "DIR", "annotations": "JSON", "task": "pneumonia", "out": "FILE", "categories": ["a", "b"]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "function", "settings"), CALLS, ids=[line for line, _, _ in CALLS])
+def test_arguments_reach_the_builders(call, line, function, settings):
+    assert call(f"manifest {line}", *function) == ([], settings)
+
+
+def test_what_a_builder_cannot_do_without_is_asked_for(misused):
+    assert "required: DIR, --out" in misused("manifest rsna")
+    assert "required: --annotations, --task" in misused("manifest coco DIR --out FILE")
+    assert "required: --task" in misused("manifest masks DIR --out FILE --name x")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 
 import nibabel
 import numpy as np
@@ -16,14 +15,13 @@ from monai.transforms import Compose, LoadImaged
 from pydicom.uid import CTImageStorage, generate_uid
 from scipy.ndimage import gaussian_filter, label
 
-from pipelines.dicom.algorithm import Algorithm
 from pipelines.dicom.rtstruct import SaveRTStructd, outline, write_rtstruct
 from pipelines.dicom.segmentation import write_segmentation
 from tests.conftest import ROOT, errors_of
+from tests.pipelines.dicom.conftest import ALGORITHM, segments_of
 from transforms import CTReader, DataError, MatchGridd, OutputLayout
 
-ALGORITHM = Algorithm("Organs of a test", "1.2.3, weights 0123", "0123456789abcdef" * 4)
-ORGANS = json.loads((ROOT / "bundles" / "abdomen" / "configs" / "metadata.json").read_text())["dicom_segments"]
+ORGANS = segments_of("abdomen")
 LEFT_KIDNEY, RIGHT_KIDNEY = 3, 4
 SERIES = {"head first": 0, "oblique": 1, "feet first": 3}  # of the phantoms
 LOAD = Compose([LoadImaged(["image", "label"], reader=CTReader()), MatchGridd("label", values=range(6))])
@@ -334,7 +332,7 @@ def test_transform_names_the_file_after_the_image(phantom, tmp_path):
 def test_no_module_imports_it_unasked():
     for module in (ROOT / "pipelines").rglob("*.py"):
         imports = [node for node in ast.parse(module.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert "dicom_rtstruct" not in " ".join(map(ast.unparse, imports)), module
+        assert "rtstruct" not in " ".join(map(ast.unparse, imports)), module
 
 
 @pytest.mark.real

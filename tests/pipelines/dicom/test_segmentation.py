@@ -1,10 +1,6 @@
-"""DICOM Segmentations and reports: read back by other libraries, in the right place, and valid."""
+"""DICOM Segmentations: read back by other libraries, in the right place, and valid."""
 
 from __future__ import annotations
-
-import importlib
-import json
-import sys
 
 import highdicom
 import nibabel
@@ -13,45 +9,15 @@ import pydicom
 import pytest
 from monai.data import PydicomReader
 from monai.transforms import LoadImage
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, generate_uid
+from pydicom.uid import CTImageStorage, generate_uid
 
-from pipelines.dicom.algorithm import Algorithm
-from pipelines.dicom.report import write_report
 from pipelines.dicom.segmentation import write_segmentation
-from tests.conftest import ROOT, errors_of
+from tests.conftest import errors_of
+from tests.pipelines.dicom.conftest import ALGORITHM, COLUMNS, DX, ROWS, segments_of
 from transforms import CTReader, DataError
 
-ALGORITHM = Algorithm("Organs of a test", "1.2.3, weights 0123", "0123456789abcdef" * 4)
-COLUMNS, ROWS = 30, 20
 MASK = np.zeros((COLUMNS, ROWS), np.uint8)  # (x, y)
 MASK[3:9, 4:16] = 1
-UIDS = {"StudyInstanceUID": "1.2.3.1", "SeriesInstanceUID": "1.2.3.2"}
-
-
-def segments(bundle):
-    return json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
-
-
-@pytest.fixture
-def radiograph(write_dicom):
-    return lambda **tags: write_dicom(np.zeros((ROWS, COLUMNS), np.uint8), **{**UIDS, **tags})
-
-
-@pytest.fixture(scope="module")
-def oblique(ct_cohort):
-    """An oblique CT of the phantoms: its volume, its labels on its own grid, and those in NIfTI."""
-    reader = CTReader()
-    folder = sorted((ct_cohort / "train_images").iterdir())[1]
-    (series,) = folder.iterdir()
-    volume = reader.open(series)
-    truth = nibabel.load(ct_cohort / "segmentations" / f"{series.name}.nii.gz")
-    index = np.indices(volume.shape).reshape(3, -1)
-    to_truth = np.linalg.inv(truth.affine) @ volume.affine
-    place = np.rint(to_truth[:3, :3] @ index + to_truth[:3, 3:]).astype(int)
-    labels = np.asarray(truth.dataobj, np.uint8)[tuple(place)].reshape(volume.shape)
-    header = pydicom.dcmread(volume.files[0])
-    assert not np.isin(np.abs(header.ImageOrientationPatient), (0, 1)).all()
-    return volume, labels, truth
 
 
 class EveryFrame(PydicomReader):
@@ -75,7 +41,7 @@ def read_by_monai(path, affine):
 
 def test_radiograph_is_read_back_by_three_libraries(radiograph, tmp_path):
     source, path = radiograph(), tmp_path / "seg.dcm"
-    write_segmentation(MASK, [source], segments("lungs"), path, ALGORITHM)
+    write_segmentation(MASK, [source], segments_of("lungs"), path, ALGORITHM)
     written = pydicom.dcmread(path)
     assert written.pixel_array.shape == (ROWS, COLUMNS)  # pydicom: rows, columns
     assert np.array_equal(written.pixel_array, MASK.T)
@@ -88,7 +54,7 @@ def test_radiograph_is_read_back_by_three_libraries(radiograph, tmp_path):
 
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="MONAI 1.6.1 cannot read a segmentation of one frame")
 def test_monai_reads_a_single_frame(radiograph, tmp_path):
-    write_segmentation(MASK, [radiograph()], segments("lungs"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(MASK, [radiograph()], segments_of("lungs"), tmp_path / "seg.dcm", ALGORITHM)
     reader = PydicomReader()
     reader.get_data(reader.read(tmp_path / "seg.dcm"))
 
@@ -96,7 +62,7 @@ def test_monai_reads_a_single_frame(radiograph, tmp_path):
 def test_belongs_to_its_image_and_says_what_made_it(radiograph, tmp_path):
     secret = {"InstitutionName": "Hospital X", "OperatorsName": "Op^X", "StationName": "Room X"}
     source = radiograph(PatientBirthDate="19500101", Manufacturer="Maker X", **secret)
-    write_segmentation(MASK, [source], segments("opacity"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(MASK, [source], segments_of("opacity"), tmp_path / "seg.dcm", ALGORITHM)
     original, written = pydicom.dcmread(source), pydicom.dcmread(tmp_path / "seg.dcm")
     for tag in ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate"):
         assert written[tag].value == original[tag].value
@@ -117,7 +83,7 @@ def test_belongs_to_its_image_and_says_what_made_it(radiograph, tmp_path):
 def test_probabilities_are_kept_in_steps_of_a_255th(radiograph, tmp_path):
     probability = np.random.default_rng(0).random((COLUMNS, ROWS)).astype(np.float32)
     source = radiograph()
-    write_segmentation(probability, [source], segments("opacity"), tmp_path / "seg.dcm", ALGORITHM, fractional=True)
+    write_segmentation(probability, [source], segments_of("opacity"), tmp_path / "seg.dcm", ALGORITHM, fractional=True)
     written = pydicom.dcmread(tmp_path / "seg.dcm")
     assert written.SegmentationType == "FRACTIONAL" and written.SegmentationFractionalType == "PROBABILITY"
     assert np.abs(written.pixel_array / written.MaximumFractionalValue - probability.T).max() <= 0.51 / 255
@@ -128,7 +94,7 @@ def test_probabilities_are_kept_in_steps_of_a_255th(radiograph, tmp_path):
 
 def test_oblique_ct_is_read_back_by_three_libraries(oblique, tmp_path):
     volume, labels, truth = oblique
-    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(labels, volume.files, segments_of("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
     originals = [pydicom.dcmread(file) for file in volume.files]
     written = pydicom.dcmread(tmp_path / "seg.dcm")
     assert written.FrameOfReferenceUID == originals[0].FrameOfReferenceUID
@@ -162,7 +128,7 @@ def test_oblique_ct_is_read_back_by_three_libraries(oblique, tmp_path):
 def test_segments_have_the_codes_and_colours_of_the_field(oblique, tmp_path):
     """As 3D Slicer's and dcmqi's table of segmentation categories has them."""
     volume, labels, _ = oblique
-    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(labels, volume.files, segments_of("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
     found = []
     for segment in highdicom.seg.segread(tmp_path / "seg.dcm").SegmentSequence:
         (kind,) = segment.SegmentedPropertyTypeCodeSequence
@@ -178,19 +144,12 @@ def test_segments_have_the_codes_and_colours_of_the_field(oblique, tmp_path):
     ]
 
 
-DX = {
-    **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "PixelSpacing": None},
-    **{"ImagerPixelSpacing": [0.15, 0.14], "PatientOrientation": ["L", "F"], "FrameOfReferenceUID": "1.2.3.4"},
-    **{"StudyDate": "20200131", "StudyTime": "101112", "StudyID": "7", "AccessionNumber": "A1", "PatientSex": "F"},
-}
-
-
 @pytest.mark.parametrize("tags", [{}, DX, {"PatientSex": "?"}, {"PatientID": None, "PixelSpacing": None}])
 @pytest.mark.parametrize("fractional", [False, True])
 @pytest.mark.parametrize("mask", [MASK, 0 * MASK], ids=["mask", "empty"])
 def test_segmentation_of_a_radiograph_is_valid(radiograph, tmp_path, tags, fractional, mask):
     path = tmp_path / "seg.dcm"
-    write_segmentation(mask, [radiograph(**tags)], segments("pneumonia"), path, ALGORITHM, fractional)
+    write_segmentation(mask, [radiograph(**tags)], segments_of("pneumonia"), path, ALGORITHM, fractional)
     assert errors_of(path) == []
 
 
@@ -198,50 +157,13 @@ def test_segmentation_of_a_radiograph_is_valid(radiograph, tmp_path, tags, fract
 def test_segmentation_of_a_ct_is_valid(oblique, tmp_path, empty):
     volume, labels, _ = oblique
     labels = labels * 0 if empty else labels
-    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(labels, volume.files, segments_of("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
     assert errors_of(tmp_path / "seg.dcm") == []
     assert pydicom.dcmread(tmp_path / "seg.dcm").NumberOfFrames == 5 * len(volume.files)
 
 
-FOUND = [(0.875, (3.0, 4.0, 6.0, 12.0)), (0.5, (20.0, 0.0, 10.0, 20.0))]
-
-
-@pytest.mark.parametrize("tags", [{}, DX])
-@pytest.mark.parametrize("found", [FOUND, []], ids=["boxes", "none"])
-def test_report_is_valid(radiograph, tmp_path, found, tags):
-    write_report(found, radiograph(**tags), segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
-    assert errors_of(tmp_path / "sr.dcm") == []
-
-
-def test_report_gives_the_boxes_and_their_certainty(radiograph, tmp_path):
-    source = radiograph()
-    write_report(FOUND, source, segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
-    report = highdicom.sr.srread(tmp_path / "sr.dcm")
-    assert report.VerificationFlag == "UNVERIFIED" and report.PatientID == "ID-4711"
-    groups = report.content.get_planar_roi_measurement_groups()
-    assert [group.finding_type.value for group in groups] == ["112001", "112001"]
-    first, second = (np.asarray(group.roi.value) for group in groups)
-    assert first.tolist() == [[3, 4], [9, 4], [9, 16], [3, 16], [3, 4]]  # (column, row), closed
-    assert second.max(axis=0).tolist() == [30, 20]  # the image's lower right corner
-    certainties = [group.get_measurements()[0] for group in groups]
-    assert [(c.value, c.unit.value, c.name.value) for c in certainties] == [
-        (87.5, "%", "111012"),
-        (50.0, "%", "111012"),
-    ]
-    assert str(pydicom.dcmread(source).SOPInstanceUID) in str(report)
-
-
-def test_report_says_that_nothing_was_found(radiograph, tmp_path):
-    write_report([], radiograph(), segments("pneumonia")[0], tmp_path / "sr.dcm", ALGORITHM)
-    content = highdicom.sr.srread(tmp_path / "sr.dcm").content
-    assert content.get_planar_roi_measurement_groups() == []
-    (group,) = content.get_image_measurement_groups()
-    (said,) = group.get_qualitative_evaluations()
-    assert (said.name.value, said.value.meaning) == ("112001", "Absent")
-
-
 def test_what_cannot_be_referred_to_is_refused(radiograph, oblique, tmp_path):
-    arguments = segments("lungs"), tmp_path / "seg.dcm", ALGORITHM
+    arguments = segments_of("lungs"), tmp_path / "seg.dcm", ALGORITHM
     picture = tmp_path / "image.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match="image.png: not a DICOM file"):
@@ -258,17 +180,8 @@ def test_what_cannot_be_referred_to_is_refused(radiograph, oblique, tmp_path):
         files.append(tmp_path / f"{number}.dcm")
         header.save_as(files[-1])
     with pytest.raises(DataError, match="lacks FrameOfReferenceUID"):
-        write_segmentation(labels, files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+        write_segmentation(labels, files, segments_of("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
     assert not (tmp_path / "seg.dcm").exists()
-
-
-@pytest.mark.parametrize("module", ["dicom_seg", "dicom_report", "dicom_rtstruct"])
-def test_where_highdicom_is_missing_it_is_said_how_to_get_it(monkeypatch, module):
-    monkeypatch.setitem(sys.modules, "highdicom", None)
-    for name in ("dicom_source", module):
-        monkeypatch.delitem(sys.modules, f"pipelines.{name}", raising=False)
-    with pytest.raises(DataError, match="pip install 'highdicom"):
-        importlib.import_module(f"pipelines.{module}")
 
 
 @pytest.mark.real
@@ -285,6 +198,6 @@ def test_real_ct(real_data, tmp_path):
     volume = CTReader().open(tmp_path / "ct")
     labels = np.zeros(volume.shape, np.uint8)
     labels[100:300, 50:200, 3:9] = 1
-    write_segmentation(labels, volume.files, segments("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
+    write_segmentation(labels, volume.files, segments_of("abdomen"), tmp_path / "seg.dcm", ALGORITHM)
     assert errors_of(tmp_path / "seg.dcm") == []
     assert np.array_equal(read_by_monai(tmp_path / "seg.dcm", volume.affine)[..., 0], labels == 1)

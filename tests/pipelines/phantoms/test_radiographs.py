@@ -10,7 +10,6 @@ import pytest
 from pipelines import draw_phantoms
 from pipelines.manifests.rsna_pneumonia import CLASSES, DETAILS, IMAGES, LABELS
 from pipelines.phantoms.radiographs import NORMAL, OPACITY, draw_radiograph
-from transforms import DataError
 
 
 def test_cohort_is_in_the_challenge_s_layout(cohort):
@@ -32,24 +31,6 @@ def test_same_seed_draws_the_same_cohort(cohort, tmp_path):
     files = sorted((cohort / IMAGES).glob("*.dcm"))
     assert all((tmp_path / "again" / IMAGES / f.name).read_bytes() == f.read_bytes() for f in files)
     assert again == str(tmp_path / "again")
-
-
-def test_second_use_draws_nothing_and_says_that_they_are_phantoms(tmp_path, caplog):
-    draw_phantoms(tmp_path / "p", patients=10, size=64)
-    stamps = {f: f.stat().st_mtime_ns for f in (tmp_path / "p").rglob("*")}
-    caplog.clear()
-    draw_phantoms(tmp_path / "p", patients=10, size=64)
-    assert stamps == {f: f.stat().st_mtime_ns for f in (tmp_path / "p").rglob("*")}
-    assert "PHANTOMS" in caplog.text and "--dataset_dir DIR --manifest FILE" in caplog.text
-
-
-def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path, cohort):
-    (tmp_path / "precious.txt").write_text("keep me")
-    with pytest.raises(DataError, match="holds something else than phantoms"):
-        draw_phantoms(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
-    with pytest.raises(DataError, match="drawn with other settings"):
-        draw_phantoms(cohort, patients=24, size=96, seed=4)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,28 @@
+"""``crossvalidate``: what it calls, with what."""
+
+from __future__ import annotations
+
+from pipelines.evaluation import cross_validation
+
+
+def test_arguments_reach_the_function(call):
+    line = "crossvalidate opacity --manifest FILE --dataset_dir DIR --output OUT --folds 3 --epochs 2 --evaluation a"
+    given, settings = call(line, cross_validation, "cross_validate")
+    assert given == ["opacity"]
+    assert settings == {
+        **{"manifest": "FILE", "dataset_dir": "DIR", "output_dir": "OUT", "folds": 3, "seed": 0, "epochs": 2},
+        **{"overlays": (), "evaluation": ["a"]},
+    }
+
+
+def test_another_cross_validation_can_be_evaluated_and_compared_with(call):
+    line = "crossvalidate opacity --manifest FILE --dataset_dir DIR --output OUT --trained A --against B --seed 7"
+    _, settings = call(line, cross_validation, "cross_validate")
+    assert settings == {
+        **{"manifest": "FILE", "dataset_dir": "DIR", "output_dir": "OUT", "folds": 5, "seed": 7},
+        **{"overlays": (), "evaluation": (), "trained": "A", "against": "B"},  # epochs: those of the bundle
+    }
+
+
+def test_data_and_output_must_be_given(misused):
+    assert "required: --manifest, --dataset_dir, --output" in misused("crossvalidate opacity")
