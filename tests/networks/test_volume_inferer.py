@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from networks import VolumeInferer, slice_channels
+from networks import SLICE_OFFSETS, VolumeInferer, slice_channels
 
 
 def by_brightness(image):
@@ -21,6 +21,15 @@ def test_channels_are_the_slice_or_its_neighbours():
     assert neighbours == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
     alone = slice_channels(volume[..., :1], "neighbours")
     assert alone.shape == (2, 3, 3, 3, 1) and not alone.any()
+
+
+@pytest.mark.parametrize("kind", SLICE_OFFSETS)
+def test_channels_are_those_of_the_table(kind):
+    """Which training reads slices by: it must show the network what prediction does."""
+    volume = torch.rand(1, 1, 2, 3, 4)
+    for z in range(4):
+        places = [min(max(z + offset, 0), 3) for offset in SLICE_OFFSETS[kind]]
+        assert torch.equal(slice_channels(volume, kind)[0, ..., z], volume[0, 0][..., places].movedim(-1, 0))
 
 
 def test_labels_of_a_volume_are_those_of_its_slices_and_observed_in_order():

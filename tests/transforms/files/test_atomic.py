@@ -78,9 +78,3 @@ def test_who_may_read_is_as_the_umask_says(tmp_path, umask, mask, mode):
         file.write("1,2")
     assert (tmp_path / "a.csv").stat().st_mode & 0o777 == mode
     assert umask(mask) == mask  # and the mask itself is as it was
-
-
-def test_ends_of_lines_are_those_that_were_written(tmp_path):
-    with atomic_write(tmp_path / "a.csv") as file:
-        file.write("a,b\r\n1,2\r\n")  # as the csv module ends lines
-    assert (tmp_path / "a.csv").read_bytes() == b"a,b\r\n1,2\r\n"
