@@ -60,11 +60,11 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
         ``network``
 
     Raises:
-        WeightsError: as :func:`read_checkpoint`, or if the weights are those of another network or other settings.
+        WeightsError: as :func:`read_checkpoint`, if the JSON file is damaged, or if the weights are those of another
+            network or other settings.
     """
     check_fits(network, state := read_checkpoint(path), path)
-    beside = Path(path).with_suffix(".json")
-    about = json.loads(beside.read_text()) if beside.is_file() else {}
+    about = _about(Path(path).with_suffix(".json"))
     trained_with = about.pop("settings", {})
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
@@ -76,6 +76,17 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
     if about:
         logger.info("%s: %s", path, ", ".join(f"{k} {v}" for k, v in (about | trained_with).items()))
     return network
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a JSON file says of the weights beside it; nothing if there is none."""
+    try:
+        about = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:  # neither text nor JSON
+        raise WeightsError(f"{path}: is not JSON ({error}). Copy it again, beside the weights.") from error
+    if not isinstance(about, dict):
+        raise WeightsError(f"{path}: holds a {type(about).__name__}, not what weights are. Copy it again.")
+    return about
 
 
 def check_fits(network: nn.Module, state: dict, path: os.PathLike | str) -> None:

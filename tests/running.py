@@ -12,7 +12,6 @@ from typing import Any
 import monai.bundle
 import pytest
 
-from pipelines import draw_ct_phantoms, draw_phantoms
 from pipelines.bundle import Bundle
 from tests.conftest import ROOT
 from transforms import plain_error
@@ -21,7 +20,7 @@ BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir())
 RADIOGRAPHS = [name for name in BUNDLES if not Bundle(ROOT / "bundles" / name).is_volumetric]
 SMALL_UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [2]}
 SMALL_RADIOGRAPHS = {"image_size": 32, **SMALL_UNET}
-SMALL_CT = {"image_size": 64, "batch_size": 8, "network_def#network#decoder_channels": [16, 8, 8, 8, 8]}
+SMALL_CT = {"image_size": 32, "batch_size": 16, "network_def#network#decoder_channels": [16, 8, 8, 8, 8]}
 
 
 def bundle_of(name: str) -> Bundle:
@@ -34,11 +33,11 @@ def small(name: str) -> dict[str, Any]:
 
 
 def draw(name: str, folder: Path, patients: int = 24, size: int = 96) -> Path:
-    """A bundle's own phantoms, small."""
-    settings = bundle_of(name).read(["train"])["phantoms"]
-    if bundle_of(name).is_volumetric:
-        return Path(draw_ct_phantoms(folder, patients=6, size=48, seed=3))
-    return Path(draw_phantoms(folder, patients=patients, size=size, seed=3, truth=settings.get("truth", "boxes")))
+    """A bundle's own phantoms, small, as its training draws them."""
+    patients, size = (6, 48) if bundle_of(name).is_volumetric else (patients, size)
+    settings = {"folder": str(folder), "patients": patients, "size": size, "seed": 3}
+    parser = bundle_of(name).read(["train"], **{f"phantoms#{key}": value for key, value in settings.items()})
+    return Path(parser.get_parsed_content("phantoms"))
 
 
 def run(name: str, files: Sequence[str], run_id: str, **settings: Any) -> None:

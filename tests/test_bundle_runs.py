@@ -34,12 +34,17 @@ MORE_SETTINGS = {  # of an overlay that brings a network or data of its own
     ("abdomen", "stage1"): {"batch_size": 2, "accumulation_steps": 1},
     ("abdomen", "stage2"): {"batch_size": 2, "accumulation_steps": 1},
 }
+SLOW = {"classic", "classic_unpadded", "stage1", "stage2", "quick"}  # large networks, or the whole data
 OVERLAYS = [
     (bundle, path.stem)
     for bundle in BUNDLES
     for path in sorted((ROOT / "bundles" / bundle / "configs").glob("*.json"))
     if path.stem not in CONFIGURATIONS | NEEDS_PROCESSES
 ]
+
+
+# tests of one bundle in one process, which then draws and trains once
+in_group = pytest.mark.xdist_group
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +57,10 @@ def trained(request, tmp_path_factory):
 
 
 each_bundle = pytest.mark.parametrize(
-    "trained", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES], indirect=True
+    "trained", [pytest.param(name, marks=in_group(name)) for name in BUNDLES], indirect=True
 )
 each_of_radiographs = pytest.mark.parametrize(
-    "trained", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in RADIOGRAPHS], indirect=True
+    "trained", [pytest.param(name, marks=in_group(name)) for name in RADIOGRAPHS], indirect=True
 )
 
 
@@ -116,8 +121,9 @@ def test_inference_writes_a_mask_and_an_overlay_for_each_image(trained, tmp_path
     (tmp_path / "in" / "page.dcm").write_text("<html>" * 100)
     trained.infer(tmp_path / "in", tmp_path / "out")
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
-    mask = "mask.nii.gz" if bundle_of(trained.name).is_volumetric else "mask.png"
-    endings = [mask, "overlay.png"] + (["check.json"] if trained.name == "lungs" else [])
+    bundle = bundle_of(trained.name)
+    checks = ["check.json"] if "checks" in bundle.read(["inference"]) else []
+    endings = ["mask.nii.gz" if bundle.is_volumetric else "mask.png", "overlay.png", *checks]
     assert len(written) == len(endings) and all(name.startswith("sub/") for name in written)
     assert all(any(name.endswith(f"_{ending}") for name in written) for ending in endings)
     assert "page.dcm: not a DICOM file" in caplog.text
@@ -175,7 +181,10 @@ def cohorts(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("bundle", "overlay"),
-    [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0]), id="-".join(pair)) for pair in OVERLAYS],
+    [
+        pytest.param(*pair, id="-".join(pair), marks=[in_group(pair[0]), *[pytest.mark.slow] * (pair[1] in SLOW)])
+        for pair in OVERLAYS
+    ],
 )
 def test_every_overlay_runs(cohorts, bundle, overlay, tmp_path):
     """A short training, or one prediction, with what the overlay says."""
@@ -245,7 +254,7 @@ def png_slices(cohort, folder):
 # Bad input: one message, before anything is computed ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", [pytest.param(name, marks=in_group(name)) for name in BUNDLES])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -261,7 +270,7 @@ def test_bad_settings_of_a_training(cohorts, bundle, tmp_path, monkeypatch, chan
         cohorts(bundle).train(**{"ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", **change})
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", [pytest.param(name, marks=in_group(name)) for name in BUNDLES])
 def test_damaged_image_ends_a_training_before_it_starts(cohorts, bundle, tmp_path):
     found = cohorts(bundle)
     spoilt = shutil.copytree(found.cohort, tmp_path / "spoilt")
@@ -278,7 +287,7 @@ def test_damaged_image_ends_a_training_before_it_starts(cohorts, bundle, tmp_pat
         found.train(**places)
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", [pytest.param(name, marks=in_group(name)) for name in BUNDLES])
 def test_weights_of_another_network_end_an_inference_before_it_starts(cohorts, bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = cohorts(bundle)

@@ -38,7 +38,6 @@ class OutputLayout(FolderLayoutBase):
         self.suffix = suffix
 
     def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:
-        path = Path(subject).resolve()
-        root = self.input_dir.resolve()
+        path, root = (Path(os.path.abspath(p)) for p in (subject, self.input_dir))  # a link keeps its own name
         folder = path.parent.relative_to(root) if path.parent.is_relative_to(root) else Path()
         return str(self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}")

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import CastToTyped, Compose, CopyItemsd, Invertd, LoadImaged, Orientationd, ScaleIntensityRanged
 from PIL import Image
 from scipy import ndimage
 from sklearn import metrics as sklearn
 
-from networks import VolumeInferer, slice_channels
+from networks import VolumeInferer
 from pipelines import ClassReport
-from transforms import CLASS_COLOURS, CTReader, FitSlicesd, OutputLayout, SaveVolumeOverlayd, class_overlay
+from transforms import CTReader, FitSlicesd
 
 CLASSES = ["background", "liver", "left kidney"]
 SIZE = 20  # of the network's slices: the longer side of all, so that none is resampled, and all can be worked out
@@ -207,60 +207,3 @@ def test_no_organ_anywhere_leaves_figures_undefined(tmp_path):
     assert metrics["dice_liver_by_case_over_cases_with_it"] is None
     assert metrics["roc_auc_liver_by_voxel_of_the_network"] is None
     assert metrics["dice_mean_of_organs_by_case"] is None and not (tmp_path / "out" / "best.png").exists()
-
-
-# What the report stands on -------------------------------------------------------------------------------------------
-
-
-def test_channels_are_the_slice_or_its_neighbours():
-    volume = torch.arange(4.0).expand(2, 1, 3, 3, 4)
-    grey, neighbours = (slice_channels(volume, kind)[0, :, 0, 0].T.tolist() for kind in ("grey", "neighbours"))
-    assert grey == [[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]
-    assert neighbours == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
-    alone = slice_channels(volume[..., :1], "neighbours")
-    assert alone.shape == (2, 3, 3, 3, 1) and not alone.any()
-
-
-def test_labels_of_a_volume_are_those_of_its_slices_and_observed_in_order():
-    volume = torch.rand(1, 1, 8, 8, 5)
-    inferer = VolumeInferer(roi_size=(8, 8), sw_batch_size=2, channels="neighbours")
-    seen = {}
-    inferer.observe = lambda logits, places: seen.update(zip(places, logits))
-    labels = inferer(volume, ByBrightness())
-    expected = [ByBrightness()(volume[..., z].expand(1, 3, 8, 8)) for z in range(5)]
-    assert sorted(seen) == [0, 1, 2, 3, 4]
-    for z, logits in enumerate(expected):
-        assert torch.equal(seen[z], logits[0]) and torch.equal(labels[0, 0, ..., z], logits[0].argmax(dim=0).float())
-    with pytest.raises(ValueError, match=r"slices of \(8, 8\) do not fit into \(4, 8\)"):
-        VolumeInferer(roi_size=(4, 8), sw_batch_size=2)(volume, ByBrightness())
-
-
-@pytest.mark.parametrize(("shape", "inner"), [((20, 10), (40, 20)), ((60, 80), (30, 40)), ((40, 40), (40, 40))])
-def test_fit_slices_keeps_the_aspect_ratio_and_comes_back(shape, inner):
-    image = MetaTensor(torch.rand(1, *shape, 3))
-    label = MetaTensor(torch.ones(1, *shape, 3, dtype=torch.uint8))
-    fit = FitSlicesd(["image", "label"], size=40, mode=["trilinear", "nearest-exact"])
-    fitted = fit({"image": image, "label": label})
-    assert fitted["image"].shape == fitted["label"].shape == (1, 40, 40, 3)
-    assert int(fitted["label"].sum()) == inner[0] * inner[1] * 3  # the rest is padding
-    back = fit.inverse(fitted)
-    assert back["image"].shape == (1, *shape, 3) and bool(back["label"].all())
-    if shape == inner:
-        assert torch.equal(back["image"], image)
-
-
-def test_overlays_show_classes_in_their_colours(tmp_path):
-    labels = np.zeros((9, 9), np.uint8)
-    labels[2:7, 2:7] = 2
-    picture = class_overlay(np.full((9, 9), 0.5), labels)
-    blue = [int(CLASS_COLOURS[1][i : i + 2], 16) for i in (1, 3, 5)]
-    assert picture[2, 2].tolist() == blue and picture[0, 0].tolist() == [128, 128, 128]  # edge, and outside
-    assert picture[4, 4].tolist() == pytest.approx([0.65 * 127.5 + 0.35 * value for value in blue], abs=1)
-    volume = MetaTensor(torch.zeros(1, 6, 8, 30), meta={"filename_or_obj": str(tmp_path / "in" / "a.nii.gz")})
-    volume[0, 1:3, 2:5, 10:14] = 1
-    layout = OutputLayout(tmp_path / "out", tmp_path / "in", "overlay")
-    SaveVolumeOverlayd("pred", layout)({"image": torch.full((1, 6, 8, 30), 0.5), "pred": volume})
-    (path,) = (tmp_path / "out").iterdir()
-    montage = np.asarray(Image.open(path))
-    assert montage.shape == (8, 4 * 6, 3)  # the four slices with a label, in a row, rows downwards
-    assert montage[2, 1].tolist() == montage[2, 19].tolist() == [0xD5, 0x5E, 0]

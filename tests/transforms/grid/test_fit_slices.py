@@ -31,3 +31,17 @@ def test_labels_come_back_without_a_shift(native):
         centres = np.arange(native[axis]) + 0.5
         # half a pixel of the network's grid is lost to choosing one, but not to one side
         assert np.abs(found - centres).max() <= 0.5 / scale + 0.01 and abs((found - centres).mean()) < 0.13
+
+
+@pytest.mark.parametrize(("shape", "inner"), [((20, 10), (40, 20)), ((60, 80), (30, 40)), ((40, 40), (40, 40))])
+def test_fit_slices_keeps_the_aspect_ratio_and_comes_back(shape, inner):
+    image = MetaTensor(torch.rand(1, *shape, 3))
+    label = MetaTensor(torch.ones(1, *shape, 3, dtype=torch.uint8))
+    fit = FitSlicesd(["image", "label"], size=40, mode=["trilinear", "nearest-exact"])
+    fitted = fit({"image": image, "label": label})
+    assert fitted["image"].shape == fitted["label"].shape == (1, 40, 40, 3)
+    assert int(fitted["label"].sum()) == inner[0] * inner[1] * 3  # the rest is padding
+    back = fit.inverse(fitted)
+    assert back["image"].shape == (1, *shape, 3) and bool(back["label"].all())
+    if shape == inner:
+        assert torch.equal(back["image"], image)
