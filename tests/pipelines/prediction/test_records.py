@@ -1,0 +1,67 @@
+"""The records of a prediction: what counts as done, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.prediction.records import Records
+
+DONE = {"status": "done", "outputs": ["deep/a_mask.png"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With the output of a case."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a_mask.png").write_bytes(b"mask")
+    return tmp_path
+
+
+def test_what_was_done_is_found_again(folder):
+    Records(folder, "settings").append("deep/a.dcm", "identity", DONE)
+    found = Records(folder, "settings").done("deep/a.dcm", "identity")
+    assert found == {"case": "deep/a.dcm", "identity": "identity", "settings": "settings", **DONE}
+    assert [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()] == [found]
+
+
+def test_another_image_other_settings_and_a_lost_output_are_done_again(folder):
+    Records(folder, "settings").append("deep/a.dcm", "identity", DONE)
+    records = Records(folder, "settings")
+    assert records.done("deep/b.dcm", "identity") is None
+    assert records.done("deep/a.dcm", "changed") is None
+    assert Records(folder, "other").done("deep/a.dcm", "identity") is None
+    (folder / "deep" / "a_mask.png").unlink()
+    assert records.done("deep/a.dcm", "identity") is None
+
+
+def test_the_last_record_of_a_case_counts(folder):
+    records = Records(folder, "settings")
+    records.append("a", "identity", {"status": "failed", "error": "cut short"})
+    assert records.done("a", "identity") is None
+    records.append("a", "identity", DONE)
+    assert records.done("a", "identity") and Records(folder, "settings").done("a", "identity")
+    records.append("a", "identity", {"status": "failed", "error": "disk full"})
+    assert records.done("a", "identity") is None and Records(folder, "settings").done("a", "identity") is None
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_line_that_a_kill_cut_short_costs_its_case_alone(folder, cut):
+    records = Records(folder, "settings")
+    for case in "ab":
+        records.append(case, "identity", DONE)
+    path = folder / "predictions.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])  # at 1 only the end of the line is missing
+    again = Records(folder, "settings")
+    assert again.done("a", "identity") and bool(again.done("b", "identity")) == (cut == 1)
+    again.append("c", "identity", DONE)  # on a line of its own
+    assert Records(folder, "settings").done("a", "identity") and Records(folder, "settings").done("c", "identity")
+
+
+@pytest.mark.parametrize("line", ["", "text", "[]", "null", '{"status": "done"}', '{"case": "a"'])
+def test_a_line_that_is_no_record_is_passed_over(folder, line):
+    Records(folder, "settings").append("a", "identity", DONE)
+    with open(folder / "predictions.jsonl", "a") as file:
+        file.write(line + "\n")
+    assert Records(folder, "settings").done("a", "identity")
