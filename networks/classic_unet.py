@@ -126,4 +126,5 @@ def _initialise(module: nn.Module) -> None:
         # of an up-convolution with stride 2, one pixel of the input reaches each pixel of the output
         taps = 1 if isinstance(module, nn.ConvTranspose2d) else module.kernel_size[0] * module.kernel_size[1]
         nn.init.normal_(module.weight, std=(2 / (taps * module.in_channels)) ** 0.5)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,6 @@ class SaveRTStructd(SaveFiled):
         self.algorithm = algorithm
         self.sources_key = sources_key
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         labels = np.asarray(data[key][0].cpu())
         write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -102,8 +102,8 @@ def known_spacing(image: MetaTensor) -> tuple[float, ...] | None:
 
 def ratio(part: Counts, whole: Counts) -> Counts:
     """Not a number where the whole is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)[()]
+    parts, wholes = np.broadcast_arrays(part, whole)
+    return cast(Counts, np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)[()])
 
 
 def write_metrics(metrics: Mapping[str, float], folder: Path) -> None:

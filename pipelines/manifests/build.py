@@ -98,7 +98,7 @@ class ManifestBuild:
     used: list[Used] = field(default_factory=list, init=False)
     left_out: dict[str, list[str]] = field(default_factory=dict, init=False)  # names by the reason
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.folder, self.out = Path(self.folder), Path(self.out)
         if not self.folder.is_dir():
             raise DataError(f"{self.folder}: no such folder. Give one that holds {self.holds}.")

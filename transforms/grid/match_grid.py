@@ -77,7 +77,7 @@ def match_grid(
     image_shape: Sequence[int],
     mask: str = "the mask",
     image: str = "the image",
-) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """How a mask's axes become those of its image.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class CheckFrontald(MapTransform):
     def __init__(self, keys: KeysCollection = "pred"):
         super().__init__(keys)
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             d["check"] = frontal_check(np.asarray(d[key][0].cpu()))
@@ -83,6 +84,6 @@ class SaveCheckd(SaveFiled):
         layout: gives the name of each file.
     """
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         with atomic_write(path) as file:
             json.dump(data["check"], file, indent=2)

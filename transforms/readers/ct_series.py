@@ -57,7 +57,8 @@ class CTVolume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """The distance between voxel centres along (x, y, z) in millimetres."""
-        return tuple(float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
 
 
 def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple[Path, Dataset]]:

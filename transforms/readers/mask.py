@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -42,7 +43,7 @@ class MaskReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True
 
-    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> list[Path]:
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> list[Path]:
         # opened in get_data, since LoadImage swallows what `read` raises
         return [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
 
