@@ -42,7 +42,7 @@ class VolumeInferer(SliceInferer):
         self.observe: Callable[[torch.Tensor, list[int]], None] | None = None
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if any(size > largest for size, largest in zip(inputs.shape[2:4], self.orig_roi_size)):
+        if any(size > largest for size, largest in zip(inputs.shape[2:4], self.orig_roi_size, strict=True)):
             raise ValueError(
                 f"slices of {tuple(inputs.shape[2:4])} do not fit into {tuple(self.orig_roi_size)} pixels."
             )

@@ -29,10 +29,12 @@ Counts = TypeVar("Counts", float, np.ndarray)
 
 
 def dice(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    """Dice coefficient, 2 TP / (2 TP + FP + FN)."""
     return ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def iou(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    """Intersection over union, TP / (TP + FP + FN)."""
     return ratio(tp, tp + fp + fn)
 
 
@@ -76,7 +78,7 @@ def measure_surface(
         return {name: float("nan") for name, _, _ in lengths}
     # MONAI crops too, but for each metric anew, and only after it has made floats of two whole volumes
     corners = generate_spatial_bounding_box((prediction | truth)[None])
-    box = tuple(slice(start, stop) for start, stop in zip(*corners))
+    box = tuple(slice(start, stop) for start, stop in zip(*corners, strict=True))
     masks = prediction[box][None, None], truth[box][None, None]
     return {
         name: float("nan") if spacing is None else float(metric(*masks, spacing=spacing))

@@ -115,7 +115,7 @@ class ClassReport:
         areas = [self.roc.area(number) for number in range(len(self.classes))]
         curves = {
             f"{name}: area {area:.4f} ± {error:.0e}": self.roc.curve(number)
-            for number, (name, (area, error)) in enumerate(zip(self.classes, areas))
+            for number, (name, (area, error)) in enumerate(zip(self.classes, areas, strict=True))
             if not np.isnan(area)
         }
         draw_roc(curves, self.folder / "roc.png")

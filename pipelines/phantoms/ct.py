@@ -140,7 +140,7 @@ def draw_abdomen(
         """Below 1 inside."""
         centre = np.array(centre) * scale + anatomy.normal(0, 3, 3)
         radii = np.array(radii) * scale * anatomy.uniform(1 - jitter, 1 + jitter, 3)
-        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii))
+        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii, strict=True))
 
     outline = np.abs(x / body_x) ** 2.4 + np.abs(y / body_y) ** 2.4
     hounsfield = np.where(outline < 1, -100.0, -1000.0).astype(np.float32)  # fat, air

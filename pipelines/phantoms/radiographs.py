@@ -59,7 +59,6 @@ def draw_phantoms(
     Raises:
         DataError: if the folder holds anything else; nothing in it is touched.
     """
-
     kind = "rsna" if truth == "boxes" else "masks"
     task = task or ("pneumonia" if truth == "boxes" else truth)
 

@@ -225,7 +225,7 @@ class TrainingState:
         plan = _values(self.lr_scheduler.state_dict())
         differing = [k for k, v in plan.items() if k not in SCHEDULE_PROGRESS and k in saved and saved[k] != v]
         self.lr_scheduler.load_state_dict({k: v for k, v in saved.items() if k in SCHEDULE_PROGRESS})
-        for group, fresh in zip(self.optimizer.param_groups, planned):
+        for group, fresh in zip(self.optimizer.param_groups, planned, strict=True):
             group.update({name: fresh[name] for name in PLANNED_RATES if name in fresh})
         if differing:
             logger.warning(

@@ -34,7 +34,7 @@ def frontal_check(probability: np.ndarray) -> dict[str, Any]:
     Returns:
         ``frontal`` (bool), ``reasons`` (what speaks against it, in words) and the measures that they come from.
     """
-    parts, count = label(probability >= 0.5)
+    parts, _ = label(probability >= 0.5)
     sizes = np.bincount(parts.ravel(), minlength=3)[1:]
     first, second = np.argsort(sizes)[::-1][:2] + 1
     area, smaller = sizes.sum() / parts.size, sizes[second - 1] / max(sizes[first - 1], 1)

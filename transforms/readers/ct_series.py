@@ -75,7 +75,9 @@ def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_read_header, files))
-    images = [(path, header) for path, header in zip(files, headers) if header is not None and "Rows" in header]
+    images = [
+        (path, header) for path, header in zip(files, headers, strict=True) if header is not None and "Rows" in header
+    ]
     found = [(path, header) for path, header in images if not is_localizer(header)]
     if not found:
         what = f"only localizers, {len(images)} of them" if images else f"no DICOM image among its {len(files)} files"

@@ -115,7 +115,7 @@ def index_images(
     with ThreadPoolExecutor() as pool:
         headers = pool.map(_read_header, paths)
         progress = tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
-        files = dict(zip(paths, progress))
+        files = dict(zip(paths, progress, strict=True))
     index = Index([], [])
     if isinstance(reader, CTReader):
         _find_series(files, reader, root, index)
@@ -223,7 +223,7 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
 
 def _case(image: str | list[str], files: Sequence[Path], headers: Sequence[Header], root: Path) -> Case:
     identity = hashlib.sha256()
-    for path, header in zip(files, headers):
+    for path, header in zip(files, headers, strict=True):
         stat = path.stat()
         uid = header.get("SOPInstanceUID") if isinstance(header, Dataset) else ""
         identity.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0{uid}\0".encode())

@@ -49,7 +49,7 @@ class MaskReader(ImageReader):
 
     def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
         masks = [self._mask(path) for path in img]
-        for path, mask in zip(img, masks):
+        for path, mask in zip(img, masks, strict=True):
             if mask.shape != masks[0].shape:
                 raise DataError(
                     f"{path}: is of {mask.shape[::-1]} pixels, {img[0]} of {masks[0].shape[::-1]}: masks of one image "
