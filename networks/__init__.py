@@ -4,7 +4,7 @@ from .classic_unet import ClassicUNet
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
-from .prepare import fast_precision, prepare
+from .prepare import Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
@@ -15,6 +15,7 @@ __all__ = [
     "ClassicUNet",
     "FocalBCEDiceLoss",
     "MobileNetV3LargeEncoder",
+    "Precision",
     "SizeError",
     "SliceChannels",
     "UNetWithHead",
@@ -23,8 +24,8 @@ __all__ = [
     "check_fits",
     "check_size",
     "fast_precision",
-    "load_imagenet_encoder",
     "load_encoder",
+    "load_imagenet_encoder",
     "load_weights",
     "prepare",
     "read_checkpoint",

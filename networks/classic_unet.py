@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -58,9 +59,9 @@ class ClassicUNet(nn.Module):
         self.lost = 0 if padding else 12 * self.step - 8
 
         inputs = [in_channels, *features[:-1]]
-        self.down = nn.ModuleList(_two_convolutions(i, o, padding) for i, o in zip(inputs, features))
+        self.down = nn.ModuleList(_two_convolutions(i, o, padding) for i, o in zip(inputs, features, strict=True))
         upwards = list(features)[::-1]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in zip(upwards, upwards[1:]))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(upwards))
         self.merge = nn.ModuleList(_two_convolutions(2 * f, f, padding) for f in upwards[1:])
         self.head = nn.Conv2d(features[0], out_channels, 1)
         self.pool = nn.MaxPool2d(2)
@@ -88,7 +89,7 @@ class ClassicUNet(nn.Module):
                 image = self.dropout(image)
             skips.append(image)
         skips.pop()
-        for up, merge in zip(self.up, self.merge):
+        for up, merge in zip(self.up, self.merge, strict=True):
             image = up(image)
             image = merge(torch.cat([_centre(skips.pop(), image), image], dim=1))
         image = self.head(image)
@@ -126,4 +127,5 @@ def _initialise(module: nn.Module) -> None:
         # of an up-convolution with stride 2, one pixel of the input reaches each pixel of the output
         taps = 1 if isinstance(module, nn.ConvTranspose2d) else module.kernel_size[0] * module.kernel_size[1]
         nn.init.normal_(module.weight, std=(2 / (taps * module.in_channels)) ** 0.5)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
-from typing import Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 from monai.data import MetaTensor
@@ -24,7 +25,7 @@ def fast_precision(device: torch.device | str) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if device.type == "cpu":
-        can = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+        can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
         return torch.bfloat16 if can.get("amx_bf16") or can.get("avx512_bf16") else torch.float32
     return torch.float32
 
@@ -58,22 +59,31 @@ def prepare(
     Raises:
         ValueError: if the precision is not known, or dropout is wanted of a network without dropout layers.
     """
-    if precision not in Precision.__args__:
-        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(Precision.__args__)}.")
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.")
     device = torch.device(device)
-    network.to(device=device, memory_format=torch.channels_last)
-    network.autocast_dtype = fast_precision(device) if precision == "auto" else getattr(torch, precision)
+    # torch's annotations do not know both together
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    prepared = cast(_Prepared, network)
+    prepared.autocast_dtype = fast_precision(device) if precision == "auto" else getattr(torch, precision)
     # nothing is closed over the instance, so that copy.deepcopy makes a network of its own
-    network.compute = torch.compile(type(network).forward) if compile else type(network).forward
-    network.forward = MethodType(_forward, network)
+    prepared.compute = torch.compile(type(network).forward) if compile else type(network).forward
+    prepared.forward = MethodType(_forward, network)
     if dropout:
         layers = [layer for layer in network.modules() if isinstance(layer, _DropoutNd)]
         if not layers:
             raise ValueError(f"{type(network).__name__} has no dropout layers. Build it with a dropout of 0.")
         for layer in layers:
             layer.p = dropout
-        network.train = MethodType(_train_dropout, network)
+        network.train = MethodType(_train_dropout, network)  # type: ignore[method-assign]
     return network
+
+
+class _Prepared(nn.Module):
+    """What :func:`prepare` adds to a network; for type checkers alone, since the network keeps its class."""
+
+    autocast_dtype: torch.dtype
+    compute: Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
 def _train_dropout(self: nn.Module, mode: bool = True) -> nn.Module:
@@ -84,7 +94,7 @@ def _train_dropout(self: nn.Module, mode: bool = True) -> nn.Module:
     return self
 
 
-def _forward(self: nn.Module, image: torch.Tensor) -> torch.Tensor:
+def _forward(self: _Prepared, image: torch.Tensor) -> torch.Tensor:
     # compilation does not know MetaTensors, https://github.com/pytorch/pytorch/issues/117026; and without them any
     # network is faster
     tensor = image.as_tensor() if isinstance(image, MetaTensor) else image

@@ -13,7 +13,8 @@ def check_size(height: int, width: int, step: int, offset: int = 0, smallest: in
     """Refuse images whose halvings in a network would not come out even.
 
     Args:
-        height, width: of the images, pixels.
+        height: of the images, in pixels.
+        width: likewise.
         step: valid heights and widths are multiples of it,
         offset: less this,
         smallest: and at least this.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from monai.inferers import SliceInferer
@@ -42,13 +42,14 @@ class VolumeInferer(SliceInferer):
         self.observe: Callable[[torch.Tensor, list[int]], None] | None = None
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if any(size > largest for size, largest in zip(inputs.shape[2:4], self.orig_roi_size)):
+        if any(size > largest for size, largest in zip(inputs.shape[2:4], self.orig_roi_size, strict=True)):
             raise ValueError(
                 f"slices of {tuple(inputs.shape[2:4])} do not fit into {tuple(self.orig_roi_size)} pixels."
             )
-        return super().__call__(slice_channels(inputs, self.channels), network, *args, **kwargs)
+        labels = super().__call__(slice_channels(inputs, self.channels), network, *args, **kwargs)
+        return cast(torch.Tensor, labels)  # which network_wrapper gives, one
 
-    def network_wrapper(
+    def network_wrapper(  # type: ignore[override]  # MONAI passes the coordinates where it says a condition
         self, network: Callable, x: torch.Tensor, where: Sequence[Sequence[slice]], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Slices of shape (N, 3, x, y, 1) and where they are; gives labels of shape (N, 1, x, y, 1)."""

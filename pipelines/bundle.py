@@ -1,5 +1,4 @@
-"""A bundle on disk: where its files are, what it is, and its configuration. Nothing else knows how its folder is laid
-out."""
+"""A bundle on disk: where its files are, what it is, its configuration. Only this module knows the folder's layout."""
 
 from __future__ import annotations
 
@@ -61,10 +60,12 @@ class Bundle:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.root.resolve().name
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
+        """What ``configs/metadata.json`` holds."""
         return json.loads(self._path("metadata").read_text())
 
     @property

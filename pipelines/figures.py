@@ -40,8 +40,8 @@ def draw_rows(
         key: colours by what they stand for, below all.
     """
     figure = Figure(figsize=(12.5, 3.3 * len(rows) + 0.8), layout="constrained")
-    for axes, row in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows):
-        for axis, panel in zip(axes, row):
+    for axes, row in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
+        for axis, panel in zip(axes, row, strict=True):
             axis.imshow(panel.picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
             axis.set_title(panel.title, fontsize=9)

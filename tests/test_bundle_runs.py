@@ -338,8 +338,10 @@ def test_the_readme_s_commands(tmp_path):
     [
         (["pipelines", "predict", "gone", "--input", ".", "--output", "OUT"], "gone: no such bundle"),
         (
-            ["monai.bundle", "run", "training", "--config_file", "bundles/lungs/configs/train.json"]
-            + ["--dataset_dir", "OUT", "--manifest", "gone.json", "--output_dir", "OUT", "--ckpt_dir", "OUT"],
+            [
+                *("monai.bundle", "run", "training", "--config_file", "bundles/lungs/configs/train.json"),
+                *("--dataset_dir", "OUT", "--manifest", "gone.json", "--output_dir", "OUT", "--ckpt_dir", "OUT"),
+            ],
             "gone.json: no such manifest",
         ),
     ],

@@ -27,10 +27,11 @@ from .readers.mask import MaskReader
 from .readers.radiograph import RadiographReader
 
 __all__ = [
+    "CLASS_COLOURS",
+    "RADIOGRAPHS",
     "AsInFiled",
     "Box",
     "BoxesToMaskd",
-    "CLASS_COLOURS",
     "CTReader",
     "CTVolume",
     "Case",
@@ -40,12 +41,11 @@ __all__ = [
     "FitRadiographd",
     "FitSlicesd",
     "Index",
-    "MatchGridd",
     "KeepInsided",
     "MaskReader",
+    "MatchGridd",
     "OneSliced",
     "OutputLayout",
-    "RADIOGRAPHS",
     "RadiographReader",
     "RandClutterd",
     "RandExposured",

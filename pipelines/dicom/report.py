@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def write_report(
     """
     header = read_source(source)
     image = header.SOPClassUID, header.SOPInstanceUID
-    common = {
+    common: dict[str, Any] = {
         "finding_type": code(finding["type"]),
         "finding_sites": [sr.FindingSite(code(finding["region"]))] if "region" in finding else None,
         "algorithm_id": sr.AlgorithmIdentification(name=algorithm.name, version=algorithm.version),
@@ -129,6 +129,6 @@ class SaveReportd(SaveFiled):
         self.finding = finding
         self.algorithm = algorithm
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         found = mask_to_boxes(np.asarray(data[key][0].cpu()), self.threshold)
         write_report(found, data[key].meta["filename_or_obj"], self.finding, path, self.algorithm)

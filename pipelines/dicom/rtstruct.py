@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def write_rtstruct(
     structures.ReferencedFrameOfReferenceSequence = [_refer(headers)]
     labels = labels.astype(np.uint8)
     rois, contours, observations = [], [], []
-    for number, (segment, box) in enumerate(zip(segments, find_objects(labels, len(segments))), start=1):
+    for number, (segment, box) in enumerate(zip(segments, find_objects(labels, len(segments)), strict=True), start=1):
         rois.append(
             _item(
                 ROINumber=number,
@@ -172,7 +172,7 @@ def _trace(
         to_millimetres = np.array([row * spacing_x, column * spacing_y])
         first_pixel = np.array(header.ImagePositionPatient, float)
         for polygon in outline(labels[along_x, along_y, z] == number):
-            points = first_pixel + (polygon + [along_x.start, along_y.start]) @ to_millimetres
+            points = first_pixel + (polygon + np.array([along_x.start, along_y.start])) @ to_millimetres
             contour = _item(
                 ContourNumber=len(contours) + 1,
                 ContourImageSequence=[_image(header)],
@@ -261,6 +261,6 @@ class SaveRTStructd(SaveFiled):
         self.algorithm = algorithm
         self.sources_key = sources_key
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         labels = np.asarray(data[key][0].cpu())
         write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm)

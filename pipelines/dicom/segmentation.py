@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,6 @@ class SaveSegmentationd(SaveFiled):
         self.fractional = fractional
         self.sources_key = sources_key
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         mask = np.asarray(data[key][0].cpu())
         write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, self.fractional)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Workflow
 
 from transforms import mask_to_boxes
 from transforms.files.atomic import atomic_write
@@ -51,17 +52,17 @@ class EvaluationReport:
         self.threshold = threshold
         self.batch_size = batch_size
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
-    def started(self, engine: Engine) -> None:
+    def started(self, engine: Workflow) -> None:
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
         self.masks: list[tuple[tuple[int, int], bytes]] = []
 
-    def iteration_completed(self, engine: Engine) -> None:
+    def iteration_completed(self, engine: Workflow) -> None:
         for item in engine.state.output:
             probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
             row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
@@ -71,7 +72,7 @@ class EvaluationReport:
             packed = np.packbits([truth > 0, probability >= self.threshold])
             self.masks.append((truth.shape, zlib.compress(packed.tobytes())))
 
-    def completed(self, engine: Engine) -> None:
+    def completed(self, engine: Workflow) -> None:
         table = pd.DataFrame(self.rows)
         metrics = summarise(table, self.batch_size, self.threshold)
         if all("boxes" in entry for entry in self.data):
@@ -82,7 +83,7 @@ class EvaluationReport:
             table.rename_axis("case").to_csv(file)
         self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])
 
-    def _draw_cases(self, engine: Engine, scores: pd.Series) -> None:
+    def _draw_cases(self, engine: Workflow, scores: pd.Series) -> None:
         load = engine.state.dataloader.dataset.transform
         for which, cases in best_median_worst(scores).items():
             drawn = []

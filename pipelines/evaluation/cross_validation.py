@@ -178,8 +178,10 @@ def _write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any])
 
 
 def _with_numbered_patients(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """In the order of their images, with a number for each patient: a manifest made anew, whose salt is another, is
-    divided into the same folds."""
+    """The entries in the order of their images, with a number for each patient.
+
+    So a manifest that is made again, with another salt, is divided into the same folds.
+    """
     entries = sorted(entries, key=lambda entry: entry["image"])
     numbers: dict[str, str] = {}
     for entry in entries:

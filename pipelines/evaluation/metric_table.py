@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -29,10 +29,12 @@ Counts = TypeVar("Counts", float, np.ndarray)
 
 
 def dice(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    """Dice coefficient, 2 TP / (2 TP + FP + FN)."""
     return ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def iou(tp: Counts, fp: Counts, fn: Counts) -> Counts:
+    """Intersection over union, TP / (TP + FP + FN)."""
     return ratio(tp, tp + fp + fn)
 
 
@@ -76,7 +78,7 @@ def measure_surface(
         return {name: float("nan") for name, _, _ in lengths}
     # MONAI crops too, but for each metric anew, and only after it has made floats of two whole volumes
     corners = generate_spatial_bounding_box((prediction | truth)[None])
-    box = tuple(slice(start, stop) for start, stop in zip(*corners))
+    box = tuple(slice(start, stop) for start, stop in zip(*corners, strict=True))
     masks = prediction[box][None, None], truth[box][None, None]
     return {
         name: float("nan") if spacing is None else float(metric(*masks, spacing=spacing))
@@ -102,8 +104,8 @@ def known_spacing(image: MetaTensor) -> tuple[float, ...] | None:
 
 def ratio(part: Counts, whole: Counts) -> Counts:
     """Not a number where the whole is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)[()]
+    parts, wholes = np.broadcast_arrays(part, whole)
+    return cast(Counts, np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)[()])
 
 
 def write_metrics(metrics: Mapping[str, float], folder: Path) -> None:

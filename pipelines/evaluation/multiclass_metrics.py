@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from monai.metrics import ConfusionMatrixMetric
@@ -28,9 +30,9 @@ class MeanOfOrgans(ConfusionMatrixMetric):
     def __init__(self, metric_name: str):
         super().__init__(include_background=False, metric_name=metric_name, reduction="sum_batch")
 
-    def aggregate(self) -> torch.Tensor:
+    def aggregate(self) -> torch.Tensor:  # type: ignore[override]  # one metric, not a list, and nothing to choose
         (values,) = super().aggregate()
-        return values.nanmean()
+        return cast(torch.Tensor, values).nanmean()
 
 
 def confusion_matrix(truth: torch.Tensor, predicted: torch.Tensor, classes: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,8 +46,8 @@ def draw_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], path: os.PathLike
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     colours = ("black", *CLASS_COLOURS)
-    for axes, limit in zip(figure.subplots(1, 2), (1.0, 0.05)):
-        for (name, (false, true)), colour in zip(curves.items(), colours):
+    for axes, limit in zip(figure.subplots(1, 2), (1.0, 0.05), strict=True):
+        for (name, (false, true)), colour in zip(curves.items(), cycle(colours)):
             # points that nobody can tell apart in a picture, of the many thousands
             _, kept = np.unique((np.stack([false / limit, true]) * 2000).round(), axis=1, return_index=True)
             axes.plot(false[np.sort(kept)], true[np.sort(kept)], color=colour, label=name)
@@ -80,4 +81,4 @@ def draw_class_cases(cases: Sequence[dict], classes: Sequence[str], path: os.Pat
                 Panel("overlay: prediction, outline of the truth in white", class_overlay(image, prediction), outlines),
             ]
         )
-    draw_rows(rows, path, title, dict(zip(classes[1:], CLASS_COLOURS)))
+    draw_rows(rows, path, title, dict(zip(classes[1:], cycle(CLASS_COLOURS))))

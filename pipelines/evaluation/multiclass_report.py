@@ -6,12 +6,15 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
 
+from networks import VolumeInferer
 from transforms.files.atomic import atomic_write
 
 from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, write_metrics
@@ -46,20 +49,20 @@ class ClassReport:
         self.folder = Path(folder)
         self.classes = list(classes)
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_STARTED, self.iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
-    def started(self, engine: Engine) -> None:
+    def started(self, engine: SupervisedEvaluator) -> None:
         self.counts = np.zeros((len(self.classes), len(self.classes)), np.int64)
         self.roc = RocHistograms(len(self.classes))
         self.rows: list[dict[str, float]] = []
         self.slices: list[tuple[tuple[int, int], bytes]] = []
-        engine.inferer.observe = self._observe
+        cast(VolumeInferer, engine.inferer).observe = self._observe
 
-    def iteration_started(self, engine: Engine) -> None:
+    def iteration_started(self, engine: SupervisedEvaluator) -> None:
         image, truth = (engine.state.batch[key] for key in ("image", "network_label"))
         if len(truth) != 1:
             raise ValueError(f"a batch holds {len(truth)} volumes; the report takes one at a time.")
@@ -80,7 +83,7 @@ class ClassReport:
             # compressed, since best, median and worst are known only at the end
             self.slices.append((tuple(image.shape), zlib.compress(torch.stack(shown).numpy().tobytes())))
 
-    def iteration_completed(self, engine: Engine) -> None:
+    def iteration_completed(self, engine: SupervisedEvaluator) -> None:
         for item in engine.state.output:
             truth, predicted = (item[key][0].as_tensor().cpu() for key in ("label", "pred"))
             counts = confusion_matrix(truth, predicted, len(self.classes))
@@ -100,8 +103,8 @@ class ClassReport:
     def names(self) -> list[str]:
         return [name.replace(" ", "_") for name in self.classes]
 
-    def completed(self, engine: Engine) -> None:
-        engine.inferer.observe = None
+    def completed(self, engine: SupervisedEvaluator) -> None:
+        cast(VolumeInferer, engine.inferer).observe = None
         table = pd.DataFrame(self.rows)
         write_metrics(self._metrics(table), self.folder)
         with atomic_write(self.folder / "cases.csv") as file:
@@ -112,7 +115,7 @@ class ClassReport:
         areas = [self.roc.area(number) for number in range(len(self.classes))]
         curves = {
             f"{name}: area {area:.4f} ± {error:.0e}": self.roc.curve(number)
-            for number, (name, (area, error)) in enumerate(zip(self.classes, areas))
+            for number, (name, (area, error)) in enumerate(zip(self.classes, areas, strict=True))
             if not np.isnan(area)
         }
         draw_roc(curves, self.folder / "roc.png")

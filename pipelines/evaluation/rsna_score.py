@@ -56,5 +56,5 @@ def mean_average_precision(
         0 to 1; not a number if no image has either.
     """
     scores = [image_average_precision(f, t) for f, t in zip(found, truth, strict=True)]
-    scores = [score for score in scores if score is not None]
-    return float(np.mean(scores)) if scores else float("nan")
+    counted = [score for score in scores if score is not None]
+    return float(np.mean(counted)) if counted else float("nan")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,10 +28,15 @@ from transforms import DataError
 from ..bundle import Bundle
 from .store import RadiologyStore
 
+if TYPE_CHECKING:
+    from monailabel.interfaces.app import MONAILabelApp as Application
+else:  # MONAI Label takes a class with this base for the application itself
+    Application = object
+
 LOSSLESS = {".jpg": ".png", ".jpeg": ".png", ".dcm": ".nii.gz"}  # what results are written as for these images
 
 
-class RadiologyApp:
+class RadiologyApp(Application):
     """To be put before MONAI Label's application class monaibundle.
 
     Masks of JPEG files come back as PNG, since JPEG would blur them; those of DICOM files and folders as NIfTI, unless

@@ -62,4 +62,4 @@ def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
             raise DataError(f"{Path(path).name}: is of {array.shape[:2]} pixels, its image of {image.shape[:2]}.")
         return array
     axes, flipped = match_grid(np.asarray(label.affine, float), array.shape, image.affine, image.shape, "the label")
-    return np.flip(array.transpose(axes), np.flatnonzero(flipped).tolist())
+    return np.flip(array.transpose(axes), tuple(np.flatnonzero(flipped).tolist()))

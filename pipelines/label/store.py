@@ -19,6 +19,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from pydicom.dataset import Dataset
 
 from transforms import DataError
+from transforms.files.nifti import open_nifti
 
 from ..bundle import Bundle
 from ..dicom.algorithm import Algorithm
@@ -84,7 +85,7 @@ class RadiologyStore(DICOMWebDatastore):
         """The labelled images, for :attr:`trained`, as the service has them now."""
         entries = []
         for image_id, segmentation in self._newest_segmentations().items():
-            image = nibabel.load(self.get_image_uri(image_id))
+            image = open_nifti(Path(self.get_image_uri(image_id)))
             labels = read_labels(
                 segmentation, series_files(self._downloaded(image_id)), self.bundles[self.trained].segments
             )
@@ -108,7 +109,7 @@ class RadiologyStore(DICOMWebDatastore):
                 image_uri = self.get_image_uri(image_id)
                 if str(label_filename).endswith(".bin"):  # voxels alone, as OHIF sends them
                     label_filename = binary_to_image(image_uri, label_filename)
-                image = nibabel.load(image_uri)
+                image = open_nifti(Path(image_uri))
                 segments, algorithm = self._described(label_info)
                 mask = on_grid(label_filename, image)
                 if mask.max() > len(segments):
@@ -124,7 +125,7 @@ class RadiologyStore(DICOMWebDatastore):
 
     def _described(self, label_info: dict[str, Any]) -> tuple[list[dict[str, Any]], Algorithm]:
         """The segments of a label, by their values, and what made it: a model, or a person who drew or corrected."""
-        bundle = self.bundles.get(label_info.get("model"))
+        bundle = self.bundles.get(label_info.get("model", ""))
         if bundle is not None:
             return bundle.segments, bundle.algorithm(bundle.weights)
         person = Algorithm("MONAI Label", "0.8", "0" * 16, type="SEMIAUTOMATIC")
@@ -151,7 +152,7 @@ class RadiologyStore(DICOMWebDatastore):
             file = next(self._downloaded(str(series.SeriesInstanceUID)).iterdir())
             header = pydicom.dcmread(file, stop_before_pixels=True)
             referenced = header.get("ReferencedSeriesSequence")
-            image = str(referenced[0].SeriesInstanceUID) if referenced else None
+            image = str(referenced[0].SeriesInstanceUID) if referenced else ""
             why_not = no_label(header, self.bundles[self.trained].segments)
             if image in images and why_not:
                 logger.info("segmentation %s is no label for %s: %s", series.SeriesInstanceUID, self.trained, why_not)

@@ -98,7 +98,7 @@ class ManifestBuild:
     used: list[Used] = field(default_factory=list, init=False)
     left_out: dict[str, list[str]] = field(default_factory=dict, init=False)  # names by the reason
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.folder, self.out = Path(self.folder), Path(self.out)
         if not self.folder.is_dir():
             raise DataError(f"{self.folder}: no such folder. Give one that holds {self.holds}.")
@@ -127,7 +127,7 @@ class ManifestBuild:
         with ProcessPoolExecutor() as pool:
             results = pool.map(partial(_read, read), images.items(), chunksize=chunk)
             for image, result in zip(
-                images, tqdm(results, total=len(images), desc="reading images", unit="image", disable=None)
+                images, tqdm(results, total=len(images), desc="reading images", unit="image", disable=None), strict=True
             ):
                 if isinstance(result, Used):
                     self.used.append(result)
@@ -261,7 +261,7 @@ def _read_patients(path: Path, images: Collection[str]) -> dict[str, str]:
             f"{path}: {len(unknown)} of its {len(table)} images are not in the folder, the first: {unknown[0]}. Its "
             "column image holds file names without extension. Correct or leave out these rows."
         )
-    return dict(zip(table["image"], table["patient"]))
+    return dict(zip(table["image"], table["patient"], strict=True))
 
 
 def read_table(path: Path, filled: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame:

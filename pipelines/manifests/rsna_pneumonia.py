@@ -84,7 +84,7 @@ def build_rsna_manifest(
     )
     boxes = _read_boxes(build.folder / LABELS)
     details = read_table(build.folder / DETAILS, ["patientId", "class"]).drop_duplicates("patientId")
-    class_of = dict(zip(details["patientId"], details["class"]))
+    class_of = dict(zip(details["patientId"], details["class"], strict=True))
     person_of = _read_persons(Path(persons)) if persons else {}
     paths = {path.stem: path for path in sorted((build.folder / IMAGES).glob("*.dcm"))}
     known = {}
@@ -140,7 +140,9 @@ def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
             "the last two above 0), or Target 0 and none. Correct it."
         )
     boxes: dict[str, list[list[float]]] = {image_id: [] for image_id in table["patientId"]}
-    for image_id, box in zip(table["patientId"][positive], numbers[BOX][positive].to_numpy(float).tolist()):
+    for image_id, box in zip(
+        table["patientId"][positive], numbers[BOX][positive].to_numpy(float).tolist(), strict=True
+    ):
         boxes[image_id].append(box)
     return boxes
 
@@ -148,4 +150,4 @@ def _read_boxes(path: Path) -> dict[str, list[list[float]]]:
 def _read_persons(path: Path) -> dict[str, str]:
     """NIH names its files PERSON_NUMBER.png."""
     table = read_table(path, ["patientId", "nih_image"])
-    return dict(zip(table["patientId"], table["nih_image"].str.split("_").str[0]))
+    return dict(zip(table["patientId"], table["nih_image"].str.split("_").str[0], strict=True))

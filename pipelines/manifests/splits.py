@@ -42,13 +42,13 @@ def split_patients(
     check_fractions(fractions)
     frequency = Counter(strata)
     stratum_of: dict[str, str] = {}
-    for patient, stratum in zip(patients, strata):
+    for patient, stratum in zip(patients, strata, strict=True):
         stratum_of[patient] = min(stratum_of.get(patient, stratum), stratum, key=lambda s: (frequency[s], s))
     rng = np.random.default_rng(seed)
     split_of: dict[str, str] = {}
     for stratum in sorted(frequency):
         members = rng.permutation(sorted(p for p, s in stratum_of.items() if s == stratum))
         bounds = np.round(np.cumsum(fractions) * len(members)).astype(int)
-        for split, part in zip(SPLITS, np.split(members, bounds[:2])):
+        for split, part in zip(SPLITS, np.split(members, bounds[:2]), strict=True):
             split_of.update({str(patient): split for patient in part})
     return split_of

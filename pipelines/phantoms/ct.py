@@ -9,13 +9,15 @@ import os
 import uuid
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import nibabel
 import numpy as np
 import pandas as pd
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import ArrayLike
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, RLELossless
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
@@ -29,9 +31,10 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # The directions of a row and of a column in the patient (left, posterior, superior), and how the patient lies.
 # Oblique series are those of a head-first one, turned as a whole, as reformats are: that is no gantry tilt.
+Orientation = tuple[np.ndarray, str] | Literal["oblique"]
 HEAD_FIRST = np.array([[1.0, 0, 0], [0, 1, 0]]), "HFS"
 FEET_FIRST = np.array([[-1.0, 0, 0], [0, 1, 0]]), "FFS"
-ORIENTATIONS = (HEAD_FIRST, "oblique", HEAD_FIRST, FEET_FIRST)
+ORIENTATIONS: tuple[Orientation, ...] = (HEAD_FIRST, "oblique", HEAD_FIRST, FEET_FIRST)
 
 
 def draw_ct_phantoms(folder: os.PathLike | str, patients: int = 16, size: int = 128, seed: int = 0) -> str:
@@ -87,7 +90,9 @@ def _draw_patient(folder: Path, size: int, seed: int, number: int) -> list[tuple
     return rows
 
 
-def _geometry(rng: np.random.Generator, size: int, orientation) -> tuple[np.ndarray, tuple[int, int, int], str]:
+def _geometry(
+    rng: np.random.Generator, size: int, orientation: Orientation
+) -> tuple[np.ndarray, tuple[int, int, int], str]:
     """A grid around the origin: its affine in LPS, its shape (columns, rows, slices), and how the patient lies."""
     spacing_z = round(float(rng.uniform(6, 9)), 2)
     shape = size, size, round(HEIGHT_MM / spacing_z)
@@ -131,11 +136,11 @@ def draw_abdomen(
     body_x, body_y = anatomy.uniform(150, 175), anatomy.uniform(98, 118)
     scale = body_x / 160
 
-    def ellipsoid(centre, radii, jitter: float = 0.08) -> np.ndarray:
+    def ellipsoid(centre: ArrayLike, radii: ArrayLike, jitter: float = 0.08) -> np.ndarray:
         """Below 1 inside."""
         centre = np.array(centre) * scale + anatomy.normal(0, 3, 3)
         radii = np.array(radii) * scale * anatomy.uniform(1 - jitter, 1 + jitter, 3)
-        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii))
+        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii, strict=True))
 
     outline = np.abs(x / body_x) ** 2.4 + np.abs(y / body_y) ** 2.4
     hounsfield = np.where(outline < 1, -100.0, -1000.0).astype(np.float32)  # fat, air
@@ -230,5 +235,5 @@ def write_segmentation(path: Path, labels: np.ndarray, affine: np.ndarray) -> No
     nibabel.save(image.as_reoriented(to_las), path)
 
 
-def _uid(rng: np.random.Generator) -> str:
-    return f"2.25.{uuid.UUID(bytes=rng.bytes(16), version=4).int}"
+def _uid(rng: np.random.Generator) -> UID:
+    return UID(f"2.25.{uuid.UUID(bytes=rng.bytes(16), version=4).int}")

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
+from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
@@ -59,7 +59,6 @@ def draw_phantoms(
     Raises:
         DataError: if the folder holds anything else; nothing in it is touched.
     """
-
     kind = "rsna" if truth == "boxes" else "masks"
     task = task or ("pneumonia" if truth == "boxes" else truth)
 
@@ -210,8 +209,9 @@ def _opacity(
     shape = _soft(1 - distance + 0.3 * wobble, rng.uniform(0.4, 0.7)) * lung
     inside = shape > 0.4
     ys, xs = np.nonzero(inside)
-    box = (xs.min(), ys.min(), xs.max() + 1 - xs.min(), ys.max() + 1 - ys.min())
-    return shape * rng.uniform(0.32, 0.46), inside, tuple(float(v) for v in box)
+    left, top = float(xs.min()), float(ys.min())
+    box = left, top, float(xs.max()) + 1 - left, float(ys.max()) + 1 - top
+    return shape * rng.uniform(0.32, 0.46), inside, box
 
 
 def write_dicom(path: Path, pixels: np.ndarray, patient: str, rng: np.random.Generator) -> None:
@@ -219,7 +219,7 @@ def write_dicom(path: Path, pixels: np.ndarray, patient: str, rng: np.random.Gen
     dataset = FileDataset(str(path), {}, b"\0" * 128, FileMetaDataset(), is_implicit_VR=False)
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
-    uids = [f"2.25.{uuid.UUID(bytes=rng.bytes(16), version=4).int}" for _ in range(3)]
+    uids = [UID(f"2.25.{uuid.UUID(bytes=rng.bytes(16), version=4).int}") for _ in range(3)]
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uids[0]
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uids[1:]
     dataset.Modality, dataset.BodyPartExamined, dataset.ConversionType = "CR", "CHEST", "WSD"

@@ -81,9 +81,8 @@ class Prediction:
         self._choose_outputs(format, fractional, report)
         self.parser.parse(reset=True)  # asking for the weights' path has parsed what was there before
         # a tree may be moved, and a bundle given by name or by folder
-        config = {
-            key: value for key, value in self.parser.config.items() if key not in (*places, "bundle_root", "weights")
-        }
+        moved = (*places, "bundle_root", "weights")
+        config = {key: value for key, value in self.parser.get().items() if key not in moved}
         told = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(told.encode()).hexdigest()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Workflow
 
 from transforms import Box, DataError, check_writable, image_name, mask_to_boxes
 from transforms.files.atomic import atomic_write
@@ -33,21 +34,21 @@ class Submission:
         self.threshold = threshold
         check_writable([self.path.absolute().parent])
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
-    def started(self, engine: Engine) -> None:
+    def started(self, engine: Workflow) -> None:
         self.found: list[tuple[str, list]] = []
 
-    def iteration_completed(self, engine: Engine) -> None:
+    def iteration_completed(self, engine: Workflow) -> None:
         for item in engine.state.output:
             probability = item["probability"]
             boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
             self.found.append((probability.meta["filename_or_obj"], boxes))
 
-    def completed(self, engine: Engine) -> None:
+    def completed(self, engine: Workflow) -> None:
         write_submission(self.found, self.path)
 
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -175,9 +175,10 @@ def write(program: ExportedProgram, step: int, about: dict[str, str], path: Path
         for talker in ("torch.onnx", "onnx_ir", "onnxscript"):  # what optimisers do, and that torchvision is missing
             logging.getLogger(talker).setLevel(logging.ERROR)
         axes = ({0: Dim("batch"), 2: step * Dim("width"), 3: step * Dim("height")},)  # to be named in the model
-        model = torch.onnx.export(
+        exported = torch.onnx.export(
             program, input_names=[IMAGE], output_names=[PROBABILITIES], dynamic_shapes=axes, dynamo=True, verbose=False
-        ).model_proto
+        )
+    model = cast(torch.onnx.ONNXProgram, exported).model_proto  # which it is with dynamo
     for node in model.graph.node:
         node.ClearField("metadata_props")  # stack traces here too
     _demand_multiples(model, step)

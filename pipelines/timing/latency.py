@@ -9,11 +9,12 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from networks import load_weights, prepare
+from networks import Precision, load_weights, prepare
 
 from ..bundle import Bundle
 from ..sharing.export import Probabilities, check, read, read_bundle, require_onnx, trace, with_probabilities, write
@@ -46,11 +47,11 @@ def latency(bundle: Bundle) -> None:
         load_weights(network, weights)
     module, size = with_probabilities(parser), parser["image_size"]
 
-    def prepared(precision: str, compile: bool = False) -> torch.nn.Module:
+    def prepared(precision: Precision, compile: bool = False) -> torch.nn.Module:
         network = prepare(copy.deepcopy(module.network), "cpu", precision, compile)
         return Probabilities(network, module.channels, module.step).eval()
 
-    ways = {
+    ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "eager, float32": prepared("float32"),
         "eager, bfloat16": prepared("bfloat16"),
     }
@@ -70,11 +71,11 @@ def latency(bundle: Bundle) -> None:
 
     times: dict[str, list[float]] = {name: [] for name in ways}
     with torch.inference_mode():
-        for round in range(WARM_UP + ROUNDS):  # in turn, so that a machine that grows slower does so for all
+        for number in range(WARM_UP + ROUNDS):  # in turn, so that a machine that grows slower does so for all
             for name, way in ways.items():
                 since = time.perf_counter()
                 way(image)
-                if round >= WARM_UP:
+                if number >= WARM_UP:
                     times[name].append(1000 * (time.perf_counter() - since))
 
     medians = {name: statistics.median(values) for name, values in times.items()}

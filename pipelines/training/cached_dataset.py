@@ -61,10 +61,11 @@ class CachedDataset(PersistentDataset):
         cache_dir: os.PathLike | str,
         track_meta: bool = True,
     ):
-        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing, track_meta=track_meta)
+        folder = Path(cache_dir)
+        super().__init__(data, transform, folder, hash_transform=pickle_hashing, track_meta=track_meta)
         # the sources too: a reader that was corrected must not leave old pixels in use
         made_by = [self.transform_hash, _sources_hash(), version("monai"), version("pydicom")]
-        self.files = [self.cache_dir / f"{_key(item, made_by)}.pt" for item in data]
+        self.files = [folder / f"{_key(item, made_by)}.pt" for item in data]
         self.memory: dict[int, dict[str, Any]] = {}
         self.memory_left = MEMORY_BYTES
         with idist.one_rank_first():  # where several processes train: the others find what it made

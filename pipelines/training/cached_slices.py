@@ -68,7 +68,7 @@ class CachedSlices(CachedDataset):
     def make(self, index: int) -> None:
         item = self.read(index)
         image, label = (_plain(item[key], key) for key in ("image", "label"))
-        for path, volume in zip(self.parts(index), (to_16_bits(image, "image"), label.to(torch.uint8))):
+        for path, volume in zip(self.parts(index), (to_16_bits(image, "image"), label.to(torch.uint8)), strict=True):
             with atomic_path(path) as scratch:
                 np.save(scratch, volume[0].movedim(-1, 0).contiguous().numpy())  # slices first: one is one read
 

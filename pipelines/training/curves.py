@@ -31,8 +31,8 @@ def curves(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(15, 3.6 * len(sets) + 0.4), layout="constrained")
     grid = figure.subplots(len(sets), len(CURVES), squeeze=False, sharex=True, sharey="col")
     measured = table.dropna(axis="columns", how="all").columns
-    for row, (prefix, title) in zip(grid, sets):
-        for axes, (word, name) in zip(row, CURVES.items()):
+    for row, (prefix, title) in zip(grid, sets, strict=True):
+        for axes, (word, name) in zip(row, CURVES.items(), strict=True):
             columns = [c for c in measured if c.startswith(f"{prefix}_") and word in c]
             if not columns:
                 axes.remove()

@@ -13,7 +13,8 @@ from datetime import timedelta
 
 import torch
 from ignite import distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Workflow
 from torch import distributed as dist
 from torch import nn
 
@@ -87,15 +88,15 @@ class Agreement:
     def __init__(self, validated: nn.Module):
         self.validated = validated
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
 
-    def iteration_completed(self, engine: Engine) -> None:
+    def iteration_completed(self, engine: Workflow) -> None:
         loss = idist.all_reduce(float(engine.state.output[0]["loss"])) / idist.get_world_size()
         for item in engine.state.output:
             item["loss"] = loss
 
-    def epoch_completed(self, engine: Engine) -> None:
+    def epoch_completed(self, engine: Workflow) -> None:
         for buffer in self.validated.buffers():
             dist.broadcast(buffer, src=0)

@@ -11,7 +11,9 @@ import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
+from monai.engines import Workflow
 from monai.handlers import from_engine
+from torch.optim import Optimizer
 
 from transforms.files.atomic import atomic_write
 
@@ -33,7 +35,7 @@ class TrainingProgress(ProgressBar):
             disable=None,  # silent where the output is no terminal
         )
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Engine) -> None:  # type: ignore[override]  # MONAI's engines give the engine alone
         super().attach(engine, output_transform=lambda output: {"loss": from_engine("loss", first=True)(output)})
 
 
@@ -53,20 +55,22 @@ class EpochLog:
         optimizer: whose learning rate is logged.
     """
 
-    def __init__(self, csv: os.PathLike | str, curves: os.PathLike | str, evaluators: Sequence[Engine], optimizer):
+    def __init__(
+        self, csv: os.PathLike | str, curves: os.PathLike | str, evaluators: Sequence[Workflow], optimizer: Optimizer
+    ):
         self.csv = Path(csv)
         self.curves = Path(curves)
         self.evaluators = evaluators
         self.optimizer = optimizer
         self.rows: list[dict[str, float]] = []
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
-    def epoch_started(self, engine: Engine) -> None:
+    def epoch_started(self, engine: Workflow) -> None:
         if not self.rows and engine.state.epoch > 1 and self.csv.is_file():
             rows = pd.read_csv(self.csv)
             self.rows = rows[rows["epoch"] < engine.state.epoch].to_dict("records")
@@ -74,13 +78,13 @@ class EpochLog:
         self.loss, self.images, self.seconds = 0.0, 0, 0.0
         self.since = time.perf_counter()
 
-    def iteration_completed(self, engine: Engine) -> None:
+    def iteration_completed(self, engine: Workflow) -> None:
         images = len(engine.state.output)
         self.loss += float(engine.state.output[0]["loss"]) * images
         self.images += images
         self.seconds = time.perf_counter() - self.since
 
-    def epoch_completed(self, engine: Engine) -> None:
+    def epoch_completed(self, engine: Workflow) -> None:
         row = {
             "epoch": engine.state.epoch,
             "seconds": round(self.seconds, 3),
@@ -96,6 +100,6 @@ class EpochLog:
         with atomic_write(self.csv) as file:
             pd.DataFrame(self.rows).to_csv(file, index=False)
 
-    def completed(self, engine: Engine) -> None:
+    def completed(self, engine: Workflow) -> None:
         if self.rows:
             draw_curves(pd.DataFrame(self.rows), self.curves)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from ignite import distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from monai.data.utils import set_rnd
+from monai.engines import Evaluator, Workflow
 
 from networks import check_fits, read_checkpoint
 from transforms import DataError
@@ -74,7 +75,7 @@ class TrainingState:
         folder: os.PathLike | str,
         network: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
-        evaluator: Engine,
+        evaluator: Evaluator,
         lr_scheduler: Any = None,
         resume: bool = False,
         patience: int | None = None,
@@ -93,13 +94,13 @@ class TrainingState:
         self.averaged = averaged
         self.settings = settings or {}
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
-    def started(self, engine: Engine) -> None:
+    def started(self, engine: Workflow) -> None:
         data = engine.state.dataloader.dataset.data
         self.name = data.name if isinstance(data, DataList) else f"{len(data)} images without a manifest"
         self.written: set[str] = set()
@@ -110,14 +111,14 @@ class TrainingState:
         elif self._starts_from_best():
             self._validate_start()
 
-    def epoch_started(self, engine: Engine) -> None:
+    def epoch_started(self, engine: Workflow) -> None:
         seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         set_rnd(engine.state.dataloader.dataset, seed)
 
-    def epoch_completed(self, engine: Engine) -> None:
+    def epoch_completed(self, engine: Workflow) -> None:
         if idist.get_rank() == 0:
             self._save(engine)
         best = self.evaluator.state
@@ -126,13 +127,13 @@ class TrainingState:
             logger.info("no better model for %d epochs: stopping", self.patience)
             engine.terminate()
 
-    def completed(self, engine: Engine) -> None:
+    def completed(self, engine: Workflow) -> None:
         if self.evaluator.state.best_metric_epoch == 0:
             logger.warning("no epoch was better than the weights that the training started from: %s is kept", BEST)
         elif self.evaluator.state.best_metric_epoch < 0:
             logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
-    def _save(self, engine: Engine) -> None:
+    def _save(self, engine: Workflow) -> None:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
             with atomic_path(self._path(BEST)) as scratch:
@@ -195,7 +196,7 @@ class TrainingState:
         self.written.add(name)
         return path
 
-    def _load(self, engine: Engine) -> None:
+    def _load(self, engine: Workflow) -> None:
         path = self.folder / LAST
         if not path.is_file():
             raise DataError(f"{path}: nothing to resume from. Leave out --resume to start a new training.")
@@ -224,7 +225,7 @@ class TrainingState:
         plan = _values(self.lr_scheduler.state_dict())
         differing = [k for k, v in plan.items() if k not in SCHEDULE_PROGRESS and k in saved and saved[k] != v]
         self.lr_scheduler.load_state_dict({k: v for k, v in saved.items() if k in SCHEDULE_PROGRESS})
-        for group, fresh in zip(self.optimizer.param_groups, planned):
+        for group, fresh in zip(self.optimizer.param_groups, planned, strict=True):
             group.update({name: fresh[name] for name in PLANNED_RATES if name in fresh})
         if differing:
             logger.warning(

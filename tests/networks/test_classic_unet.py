@@ -128,7 +128,7 @@ def test_tiles_side_by_side_are_the_whole():
     tiles = [network()(image[..., :, start : start + 188]) for start in (0, 16, 32)]
     whole = network()(image)
     assert whole.shape == (1, 2, 4, 36)
-    for start, tile in zip((0, 16, 32), tiles):
+    for start, tile in zip((0, 16, 32), tiles, strict=True):
         torch.testing.assert_close(tile, whole[..., start : start + 4])
 
 
@@ -145,7 +145,7 @@ def test_mirrored_image_of_any_size_gives_logits_of_its_size(size):
 
 
 @pytest.mark.parametrize(
-    "options, size, nearest",
+    ("options", "size", "nearest"),
     [
         ({}, (572, 570), "height 572, width 556 or 572"),
         ({}, (512, 188), "height 508 or 524, width 188"),

@@ -19,7 +19,7 @@ def test_encoder_is_taken_over_and_the_rest_is_left_alone(tmp_path):
     load_encoder(network, tmp_path / "model.pt")
     down = [source.model[0], source.model[1].submodule[0], source.model[1].submodule[1].submodule]
     taken = [network.model[0], network.model[1].submodule[0], network.model[1].submodule[1].submodule]
-    for theirs, ours in zip(down, taken):
+    for theirs, ours in zip(down, taken, strict=True):
         for name, value in theirs.state_dict().items():
             assert torch.equal(ours.state_dict()[name], value)
     for prefix in ("model.2.", "model.1.submodule.2."):

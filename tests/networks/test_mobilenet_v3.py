@@ -125,7 +125,7 @@ def test_a_bundle_finds_the_encoder_by_importing_networks():
 
 
 @pytest.mark.parametrize(
-    "size, nearest", [((100, 64), "height 96 or 128, width 64"), ((64, 31), "height 64, width 32")]
+    ("size", "nearest"), [((100, 64), "height 96 or 128, width 64"), ((64, 31), "height 64, width 32")]
 )
 def test_sizes_that_do_not_halve_five_times_are_refused_with_the_nearest_that_do(size, nearest):
     with pytest.raises(ValueError, match=f"multiple of 32.*nearest: {nearest}"):

@@ -36,7 +36,7 @@ def test_labels_of_a_volume_are_those_of_its_slices_and_observed_in_order():
     volume = torch.rand(1, 1, 8, 8, 5)
     inferer = VolumeInferer(roi_size=(8, 8), sw_batch_size=2, channels="neighbours")
     seen = {}
-    inferer.observe = lambda logits, places: seen.update(zip(places, logits))
+    inferer.observe = lambda logits, places: seen.update(zip(places, logits, strict=True))
     labels = inferer(volume, by_brightness)
     expected = [by_brightness(volume[..., z].expand(1, 3, 8, 8)) for z in range(5)]
     assert sorted(seen) == [0, 1, 2, 3, 4]

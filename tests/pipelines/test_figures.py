@@ -20,7 +20,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_one_before(tmp_path):
     assert Image.open(tmp_path / "a.png").size == (160, 80)
     figure = Figure()
     figure.text(0.5, 0.5, "$\\frac{1$")  # no mathematics
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="frac"):
         save_figure(figure, tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and (tmp_path / "a.png").read_bytes() == before
 

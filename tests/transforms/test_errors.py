@@ -12,7 +12,7 @@ from transforms import DataError, plain_error, prepare_console
 
 def raised(*errors):
     """The last of several errors, each raised from the one before."""
-    for cause, error in zip((None, *errors), errors):
+    for cause, error in zip((None, *errors), errors, strict=False):
         error.__cause__ = cause
     return errors[-1]
 

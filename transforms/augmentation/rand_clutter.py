@@ -74,7 +74,7 @@ class RandClutterd(RandomizableTransform, MapTransform):
         if self.drawn["tubes"]:
             t = np.linspace(0, 1, 24)[:, None]
             basis = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])  # a Bezier curve
-            for points, shade in zip(self.tubes, self.tube_shades):
+            for points, shade in zip(self.tubes, self.tube_shades, strict=True):
                 line = [tuple(point) for point in basis @ (points * 1.2 - 0.1) * size]
                 draw.line(line, fill=int(255 * shade), width=max(1, round(columns / 100)))
         if self.drawn["discs"]:

@@ -62,7 +62,8 @@ class RandOpacitiesd(RandomizableTransform, MapTransform):
         texture = interpolate(torch.from_numpy(self.texture)[None, None], size=lungs.shape, mode="bicubic")[0, 0]
         if self.kind == "consolidation":
             distances = [
-                ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 for (cx, cy), (rx, ry) in zip(self.centres, self.radii)
+                ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
+                for (cx, cy), (rx, ry) in zip(self.centres, self.radii, strict=True)
             ]
             shape = torch.sigmoid(4 * (1 - torch.stack(distances).amin(0) + texture))
         elif self.kind == "haze":

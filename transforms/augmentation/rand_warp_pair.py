@@ -70,7 +70,9 @@ class RandWarpPaird(RandomizableTransform, MapTransform):
         tensors = [d[key] for key in self.key_iterator(d)]
         stack = torch.cat([tensor.to(torch.float32) for tensor in tensors])[None]
         moved = grid_sample(stack, self._grid(stack.shape), mode="bilinear", padding_mode="zeros", align_corners=False)
-        for key, tensor, part in zip(self.key_iterator(d), tensors, moved[0].split([len(t) for t in tensors])):
+        for key, tensor, part in zip(
+            self.key_iterator(d), tensors, moved[0].split([len(t) for t in tensors]), strict=True
+        ):
             d[key] = part if tensor.is_floating_point() else (part >= 0.5).to(tensor.dtype)
         return d
 

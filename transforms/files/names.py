@@ -37,7 +37,7 @@ class OutputLayout(FolderLayoutBase):
         self.postfix = postfix
         self.suffix = suffix
 
-    def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:
+    def filename(self, subject: os.PathLike | str, **kwargs: Any) -> str:  # type: ignore[override]  # as MONAI's own
         path, root = (Path(os.path.abspath(p)) for p in (subject, self.input_dir))  # a link keeps its own name
         folder = path.parent.relative_to(root) if path.parent.is_relative_to(root) else Path()
         return str(self.output_dir / folder / f"{image_name(path)}_{self.postfix}{self.suffix}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
@@ -25,7 +26,7 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
         DataError: if it is damaged.
     """
     try:
-        return nibabel.load(path)
+        return cast(nibabel.Nifti1Image, nibabel.load(path))  # NIfTI-2 is a kind of it
     except Exception as error:  # nibabel, gzip and zlib each raise their own
         raise DataError(f"{path}: cannot be read as NIfTI, it may be cut short ({error}). Copy it again.") from error
 
@@ -64,4 +65,4 @@ def plane_of(image: nibabel.Nifti1Image, path: Path) -> tuple[int, int]:
         )
     if len(shape) < 2 or any(length != 1 for length in shape[2:]):
         raise DataError(f"{path}: has the shape {shape}; a radiograph has two axes. Leave it out, or give one slice.")
-    return shape[:2]
+    return shape[0], shape[1]

@@ -18,7 +18,7 @@ def check_writable(folders: Sequence[os.PathLike | str]) -> None:
     for folder in folders:
         try:
             os.makedirs(folder, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=os.fspath(folder)):
                 pass
         except OSError as error:
             raise DataError(

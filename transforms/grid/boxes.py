@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,9 @@ def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float
         inside = components[place] == number
         if inside.sum() >= MIN_AREA * probability.size:
             columns, rows = place
-            box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-            found.append((float(probability[place][inside].mean()), tuple(float(v) for v in box)))
+            corner = float(columns.start), float(rows.start)
+            box: Box = (*corner, float(columns.stop - columns.start), float(rows.stop - rows.start))
+            found.append((float(probability[place][inside].mean()), box))
     return sorted(found, key=lambda item: -item[0])
 
 
@@ -103,14 +104,14 @@ class BoxesToMaskd(MapTransform):
         self.image_key = image_key
         self.label_key = label_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         if self.label_key in d:
             return d
         image: MetaTensor = d[self.image_key]
         boxes = [box for key in self.key_iterator(d) for box in d.pop(key)]
         try:
-            mask = boxes_to_mask(boxes, tuple(image.shape[1:]))
+            mask = boxes_to_mask(boxes, (image.shape[1], image.shape[2]))
         except DataError as error:
             name = image.meta.get("filename_or_obj", "an image without a file name")
             raise DataError(f"{name}: {error} Correct its boxes in the manifest.") from error

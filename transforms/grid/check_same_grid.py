@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ class CheckSameGridd(MapTransform):
         super().__init__(keys)
         self.image_key = image_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         image: MetaTensor = d[self.image_key]
         for key in self.key_iterator(d):

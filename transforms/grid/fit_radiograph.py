@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.config import KeysCollection
@@ -38,10 +38,11 @@ class FitRadiographd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key, mode in self.key_iterator(d, self.mode):
-            d[key] = self.fit(d[key] if mode == MASK else self.scale(d[key]), mode)
+            image = d[key] if mode == MASK else self.scale(d[key])
+            d[key] = self.fit(cast(torch.Tensor, image), mode)  # which it stays when scaled
         return d
 
-    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = self.fit.inverse(d[key])

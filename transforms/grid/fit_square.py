@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from monai.transforms import InvertibleTransform, Resize, SpatialPad
+from monai.data import MetaTensor
+from monai.transforms import Resize, SpatialPad
 from monai.utils import TraceKeys
 
 MASK = "nearest-exact"  # the mode of masks; "nearest" takes the pixel below, and so shifts by a part of a pixel
 
 
-class FitSquare(InvertibleTransform):
+class FitSquare:
     """Resizes x and y so that the longer is ``size``, and pads the shorter with 0 on both sides; other axes stay.
 
     The array twin of :class:`FitRadiographd` and :class:`FitSlicesd`.
@@ -35,7 +36,7 @@ class FitSquare(InvertibleTransform):
         resized = Resize(shape, mode=mode, anti_aliasing=mode != MASK and scale < 1)(image)
         return self.pad(resized)
 
-    def inverse(self, image: torch.Tensor) -> torch.Tensor:
+    def inverse(self, image: MetaTensor) -> torch.Tensor:
         """Back to the shape before, as the tensor remembers it, in the mode that it had or that Invertd has set."""
         unpadded = self.pad.inverse(image)
         resize = Resize(self.size)  # what it did is noted in the tensor

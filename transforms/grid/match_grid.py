@@ -77,13 +77,16 @@ def match_grid(
     image_shape: Sequence[int],
     mask: str = "the mask",
     image: str = "the image",
-) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """How a mask's axes become those of its image.
 
     Args:
-        mask_affine, image_affine: 4 x 4, from index to millimetres, both in RAS.
-        mask_shape, image_shape: voxels along the three axes.
-        mask, image: their names, for errors.
+        mask_affine: 4 x 4, from index to millimetres, in RAS.
+        mask_shape: voxels along the three axes.
+        image_affine: as the mask's.
+        image_shape: as the mask's.
+        mask: its name, for errors.
+        image: its name, for errors.
 
     Returns:
         for each axis of the image, the mask's axis that runs along it, and whether it runs the other way.
@@ -118,7 +121,9 @@ def _describe(affine: np.ndarray, shape: Sequence[int]) -> str:
     corners = _millimetres(affine, np.array(list(product(*((0, length - 1) for length in shape))), float))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     main = np.abs(affine[:3, :3] / spacing).argmax(axis=1)  # by the patient's axis: right, anterior, superior
-    extent = ", ".join(f"{low:.1f} to {high:.1f}" for low, high in zip(corners.min(axis=0), corners.max(axis=0)))
+    extent = ", ".join(
+        f"{low:.1f} to {high:.1f}" for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
+    )
     voxels = " x ".join(str(shape[axis]) for axis in main)
     millimetres = " x ".join(f"{spacing[axis]:.4g}" for axis in main)
     return f"{voxels} voxels of {millimetres} mm, from {extent} mm"

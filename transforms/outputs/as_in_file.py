@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class AsInFiled(MapTransform):
         super().__init__(keys)
         self.image_key = image_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         meta = d[self.image_key].meta
         shape = tuple(int(length) for length in meta["file_shape"])

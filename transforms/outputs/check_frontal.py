@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def frontal_check(probability: np.ndarray) -> dict[str, Any]:
     Returns:
         ``frontal`` (bool), ``reasons`` (what speaks against it, in words) and the measures that they come from.
     """
-    parts, count = label(probability >= 0.5)
+    parts, _ = label(probability >= 0.5)
     sizes = np.bincount(parts.ravel(), minlength=3)[1:]
     first, second = np.argsort(sizes)[::-1][:2] + 1
     area, smaller = sizes.sum() / parts.size, sizes[second - 1] / max(sizes[first - 1], 1)
@@ -65,7 +66,7 @@ class CheckFrontald(MapTransform):
     def __init__(self, keys: KeysCollection = "pred"):
         super().__init__(keys)
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             d["check"] = frontal_check(np.asarray(d[key][0].cpu()))
@@ -83,6 +84,6 @@ class SaveCheckd(SaveFiled):
         layout: gives the name of each file.
     """
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         with atomic_write(path) as file:
             json.dump(data["check"], file, indent=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -29,14 +29,16 @@ class KeepInsided(MapTransform):
         image_key: the image as the prediction's network sees it, (1, x, y).
     """
 
-    def __init__(self, keys: KeysCollection, network: Callable, size: int, margin: float, image_key: str = "image"):
+    def __init__(
+        self, keys: KeysCollection, network: torch.nn.Module, size: int, margin: float, image_key: str = "image"
+    ):
         super().__init__(keys)
         self.network = network.eval()
         self.size = size
         self.margin = margin
         self.image_key = image_key
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         image = torch.as_tensor(d[self.image_key])[None]
         with torch.no_grad():

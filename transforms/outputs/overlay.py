@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class SaveOverlayd(SaveFiled):
         super().__init__(keys, layout)
         self.image_key = image_key
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         image, mask = (np.asarray(data[name][0].cpu()).T for name in (self.image_key, key))
         save_png(overlay(image, mask > 0), path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class SaveFiled(MapTransform):
         super().__init__(keys)
         self.layout = layout
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             path = Path(self.layout.filename(subject=d[key].meta["filename_or_obj"]))
@@ -34,7 +35,7 @@ class SaveFiled(MapTransform):
             d["written"] = [*d.get("written", ()), path]
         return d
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         """Write ``data[key]`` to ``path``, which appears once it is complete."""
         raise NotImplementedError
 
@@ -60,6 +61,6 @@ class SaveMaskd(SaveFiled):
             print_log=False,
         )
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         with atomic_path(path) as scratch:
             self.saver(data[key], filename=str(scratch).removesuffix(self.layout.suffix))

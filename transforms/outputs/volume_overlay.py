@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class SaveVolumeOverlayd(SaveFiled):
         super().__init__(keys, layout)
         self.image_key = image_key
 
-    def write(self, data: dict[str, Any], key: str, path: Path) -> None:
+    def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         image, labels = data[self.image_key][0], data[key][0]
         labelled = torch.nonzero((labels > 0).any(dim=0).any(dim=0)).flatten().tolist() or range(labels.shape[-1])
         places = np.linspace(labelled[-1], labelled[0], COLUMNS * ROWS).round().astype(int)

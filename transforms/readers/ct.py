@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -47,7 +48,7 @@ class CTReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # the content decides
 
-    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> Path | tuple[Path, ...]:
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path | tuple[Path, ...]:
         # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
         # through. So the files are opened there.
         if isinstance(data, (str, os.PathLike)):
@@ -204,7 +205,8 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
             f"{path}: its axes are not at right angles (its affine is sheared, as from a gantry tilt). Resample it to "
             "a straight grid."
         )
-    return CTVolume((path,), tuple(int(length) for length in shape), affine), image
+    x, y, z = (int(length) for length in shape)
+    return CTVolume((path,), (x, y, z), affine), image
 
 
 def _read_nifti(path: Path) -> tuple[CTVolume, np.ndarray]:

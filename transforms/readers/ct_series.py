@@ -57,7 +57,8 @@ class CTVolume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """The distance between voxel centres along (x, y, z) in millimetres."""
-        return tuple(float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
 
 
 def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple[Path, Dataset]]:
@@ -74,7 +75,9 @@ def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_read_header, files))
-    images = [(path, header) for path, header in zip(files, headers) if header is not None and "Rows" in header]
+    images = [
+        (path, header) for path, header in zip(files, headers, strict=True) if header is not None and "Rows" in header
+    ]
     found = [(path, header) for path, header in images if not is_localizer(header)]
     if not found:
         what = f"only localizers, {len(images)} of them" if images else f"no DICOM image among its {len(files)} files"

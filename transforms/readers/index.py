@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import pydicom
-from monai.data import ImageReader
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
@@ -24,7 +22,7 @@ from tqdm import tqdm
 from ..errors import DataError
 from ..files.dicom import first_bytes
 from ..files.names import image_name
-from ..files.nifti import is_nifti
+from ..files.nifti import is_nifti, open_nifti
 from ..files.picture import is_picture
 from .ct import CTReader
 from .ct_series import TAGS as CT_TAGS
@@ -93,7 +91,9 @@ class Index:
             logger.warning("left out %d files:\n%s", len(self.left_out), "\n".join(lines))
 
 
-def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.PathLike | str | None = None) -> Index:
+def index_images(
+    folder: os.PathLike | str, reader: CTReader | RadiographReader, without: os.PathLike | str | None = None
+) -> Index:
     """List what a reader can take at or below a folder. Headers are read in parallel; pixels are not looked at.
 
     Args:
@@ -115,7 +115,7 @@ def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.Pat
     with ThreadPoolExecutor() as pool:
         headers = pool.map(_read_header, paths)
         progress = tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
-        files = dict(zip(paths, progress))
+        files = dict(zip(paths, progress, strict=True))
     index = Index([], [])
     if isinstance(reader, CTReader):
         _find_series(files, reader, root, index)
@@ -128,7 +128,7 @@ def index_images(folder: os.PathLike | str, reader: ImageReader, without: os.Pat
 
 
 def find_images(
-    folder: os.PathLike | str, reader: ImageReader, output_dir: os.PathLike | str | None = None
+    folder: os.PathLike | str, reader: CTReader | RadiographReader, output_dir: os.PathLike | str | None = None
 ) -> list[dict[str, str | list[str]]]:
     """List what a reader can take at or below a folder as a MONAI datalist; the log says what was left out and why.
 
@@ -223,7 +223,7 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
 
 def _case(image: str | list[str], files: Sequence[Path], headers: Sequence[Header], root: Path) -> Case:
     identity = hashlib.sha256()
-    for path, header in zip(files, headers):
+    for path, header in zip(files, headers, strict=True):
         stat = path.stat()
         uid = header.get("SOPInstanceUID") if isinstance(header, Dataset) else ""
         identity.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0{uid}\0".encode())
@@ -250,7 +250,7 @@ def _other_modality(header: Dataset) -> str | None:
 
 
 def _no_hounsfield(path: Path) -> str | None:
-    if nibabel.load(path).get_data_dtype().itemsize == 1:
+    if open_nifti(path).get_data_dtype().itemsize == 1:
         return "its voxels have 8 bits, which cannot hold Hounsfield units: it may be a segmentation"
     return None
 

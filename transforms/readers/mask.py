@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -42,13 +43,13 @@ class MaskReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True
 
-    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> list[Path]:
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> list[Path]:
         # opened in get_data, since LoadImage swallows what `read` raises
         return [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
 
     def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
         masks = [self._mask(path) for path in img]
-        for path, mask in zip(img, masks):
+        for path, mask in zip(img, masks, strict=True):
             if mask.shape != masks[0].shape:
                 raise DataError(
                     f"{path}: is of {mask.shape[::-1]} pixels, {img[0]} of {masks[0].shape[::-1]}: masks of one image "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import nibabel
 import numpy as np
@@ -17,8 +17,10 @@ from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 from nibabel.affines import voxel_sizes
 from PIL.Image import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 
 from ..errors import DataError
 from ..files.dicom import decode, first_bytes, naming
@@ -28,7 +30,7 @@ from ..files.picture import grey_values, is_picture, open_picture
 try:
     from pydicom.pixels import apply_modality_lut, apply_voi
 except ImportError:  # pydicom 2, which MONAI Label pins
-    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi  # type: ignore[no-redef]
 
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -73,7 +75,7 @@ class RadiographReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # DICOM files often have no extension; the content decides
 
-    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs) -> Path:
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path:
         # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
         # through. So the file is opened there.
         paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
@@ -109,7 +111,8 @@ class RadiographReader(ImageReader):
         if is_nifti(path):
             image = open_nifti(path)
             plane_of(image, path)
-            return image, tuple(map(float, voxel_sizes(image.affine)[:2]))
+            spacing_x, spacing_y = voxel_sizes(image.affine)[:2]
+            return image, (float(spacing_x), float(spacing_y))
         with naming(path):
             dataset = read_dicom(path, pixels)
         return dataset, self.check(path, dataset)
@@ -194,7 +197,7 @@ def read_dicom(path: Path, pixels: bool = True) -> Dataset:
         )
     _check_is_radiograph(dataset, path)
     expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
-    stored = dataset.get_item("PixelData")
+    stored = cast(RawDataElement, dataset.get_item("PixelData"))
     there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and there < expected:
         raise DataError(f"{path}: was cut short: {there} of {expected} bytes of pixel data. Copy it again.")
@@ -227,8 +230,8 @@ def display_values(dataset: Dataset, path: Path) -> np.ndarray:
     if "VOILUTSequence" in dataset:
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
         shown = apply_voi(modality.astype(np.int32), dataset) / (2.0**bits - 1)
-    elif _first(dataset, "WindowWidth") is not None and _first(dataset, "WindowCenter") is not None:
-        shown = _window(modality.astype(np.float32), dataset, path)
+    elif (window := _first_window(dataset)) is not None:
+        shown = _window(modality.astype(np.float32), *window, dataset.get("VOILUTFunction", "LINEAR"), path)
     else:
         low, high = _modality_range(dataset)
         shown = (modality - low) / (high - low)
@@ -239,10 +242,8 @@ def display_values(dataset: Dataset, path: Path) -> np.ndarray:
     return shown
 
 
-def _window(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+def _window(values: np.ndarray, center: float, width: float, function: str, path: Path) -> np.ndarray:
     """The VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3, onto 0 to 1."""
-    center, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
-    function = dataset.get("VOILUTFunction", "LINEAR")
     if not width > (1 if function == "LINEAR" else 0):
         raise DataError(f"{path}: WindowWidth (0028,1051) is {width:g}, too narrow to show anything. Correct the tag.")
     if function == "SIGMOID":
@@ -271,12 +272,13 @@ def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     return (stored >= min(value, limit)) & (stored <= max(value, limit))
 
 
-def _first(dataset: Dataset, tag: str) -> float | None:
-    """The first of a tag's values (a window can be given several times: the first is the preferred one)."""
-    value = dataset.get(tag)
-    if value is None or value == "":
+def _first_window(dataset: Dataset) -> tuple[float, float] | None:
+    """Center and width of the window, if there is one. There may be several, of which the first is the preferred."""
+    values = [dataset.get(tag) for tag in ("WindowCenter", "WindowWidth")]
+    if any(value is None or value == "" for value in values):
         return None
-    return float(value if np.isscalar(value) or isinstance(value, (int, float)) else value[0])
+    center, width = (float(value[0] if isinstance(value, MultiValue) else value) for value in values)
+    return center, width
 
 
 def _check_is_radiograph(dataset: Dataset, path: Path) -> None:

@@ -94,7 +94,7 @@ def read_back(path, files, combine):
             assert np.abs(index[:, 2] - z).max() < 1e-3
             (left, top), (right, bottom) = np.rint(index[:, :2].min(axis=0)), np.rint(index[:, :2].max(axis=0))
             box = masks[name][int(left) : int(right) + 1, int(top) : int(bottom) + 1, z]
-            centres = np.argwhere(np.ones_like(box)) + [left, top]
+            centres = np.argwhere(np.ones_like(box)) + np.array([left, top])
             box[:] = combine(box, Polygon(index[:, :2]).contains_points(centres).reshape(box.shape))
     return masks, image
 
@@ -297,7 +297,7 @@ def test_tells_of_the_patient_no_more_than_a_segmentation(series, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "characters, name",
+    ("characters", "name"),
     [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"), ("ISO_IR 192", "王^小东")],
 )
 def test_names_keep_their_characters(series, tmp_path, characters, name):

@@ -113,7 +113,7 @@ def test_oblique_ct_is_read_back_by_three_libraries(oblique, tmp_path):
         assert list(frame.PlanePositionSequence[0].ImagePositionPatient) == pytest.approx(position_of[uid], abs=1e-4)
         number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         index = [o.SOPInstanceUID for o in originals].index(uid)
-        assert np.array_equal(pixels, labels[:, :, index].T == number)
+        assert np.array_equal(pixels, number == labels[:, :, index].T)
 
     # MONAI: the same masks, and each organ's middle where the truth in NIfTI has it
     loaded = read_by_monai(tmp_path / "seg.dcm", volume.affine)

@@ -20,7 +20,7 @@ def images():
 
 
 def rows_of(images):
-    return pd.DataFrame([image_row(p, t, 0.5) for p, t in zip(*images)])
+    return pd.DataFrame([image_row(p, t, 0.5) for p, t in zip(*images, strict=True)])
 
 
 def test_pooled_metrics_are_scikit_learn_s(images):
@@ -45,17 +45,17 @@ def test_image_metrics_are_scikit_learn_s(images):
     assert result["image_specificity_over_negatives"] == pytest.approx(specificity)
     assert 0 < specificity < 1
     assert result["false_positive_rate_by_image_over_negatives"] == pytest.approx(1 - specificity)
-    negatives = np.concatenate([p.ravel() >= 0.5 for p, t in zip(*images) if not t.any()])
+    negatives = np.concatenate([p.ravel() >= 0.5 for p, t in zip(*images, strict=True) if not t.any()])
     assert result["false_positive_rate_by_pixel_over_negatives"] == pytest.approx(negatives.mean())
 
 
 def test_metrics_by_image_and_by_batch_are_scikit_learn_s(images):
     result = summarise(rows_of(images), 3, 0.5)
-    pairs = [(t.ravel(), p.ravel() >= 0.5) for p, t in zip(*images)]
+    pairs = [(t.ravel(), p.ravel() >= 0.5) for p, t in zip(*images, strict=True)]
     by_image = [sklearn.f1_score(t, p) for t, p in pairs if t.any()]
     assert result["dice_by_image_over_positives"] == pytest.approx(np.mean(by_image))
     assert result["dice_by_image_over_positives_standard_deviation"] == pytest.approx(np.std(by_image))
-    batches = [[np.concatenate(column) for column in zip(*pairs[i : i + 3])] for i in (0, 3, 6)]
+    batches = [[np.concatenate(column) for column in zip(*pairs[i : i + 3], strict=True)] for i in (0, 3, 6)]
     assert result["dice_by_batch_of_3_over_all"] == pytest.approx(np.mean([sklearn.f1_score(t, p) for t, p in batches]))
     assert result["iou_by_batch_of_3_over_all"] == pytest.approx(
         np.mean([sklearn.jaccard_score(t, p) for t, p in batches])

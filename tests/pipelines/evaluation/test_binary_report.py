@@ -80,7 +80,7 @@ def test_each_image_is_measured_in_its_own_grid(report):
     _, out = report
     rows = pd.read_csv(out / "images.csv", index_col="case")
     assert rows["dice"].tolist() == pytest.approx(DICE, nan_ok=True)
-    assert list(zip(rows["columns"], rows["rows"])) == [size for _, _, size in CASES]
+    assert list(zip(rows["columns"], rows["rows"], strict=True)) == [size for _, _, size in CASES]
     assert (rows[["tp", "fp", "fn", "tn"]].sum(axis=1) == rows["columns"] * rows["rows"]).all()
     assert rows["tp"].tolist() == [48, 24, 24, 0, 0, 0] and rows["fn"].tolist() == [0, 24, 24, 48, 0, 0]
 

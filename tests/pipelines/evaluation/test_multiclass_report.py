@@ -119,7 +119,7 @@ def test_files_are_those_promised_and_name_nobody(report):
 
 def test_figures_are_scikit_learn_s_in_the_images_own_grids(report):
     data, out, predictions = report
-    truths, called, _ = zip(*(by_hand(item) for item in data))
+    truths, called, _ = zip(*(by_hand(item) for item in data), strict=True)
     for mine, theirs in zip(called, predictions, strict=True):
         assert np.array_equal(mine, theirs)
     truth, predicted = (np.concatenate([volume.ravel() for volume in volumes]) for volumes in (truths, called))
@@ -135,11 +135,11 @@ def test_figures_are_scikit_learn_s_in_the_images_own_grids(report):
         assert metrics[f"iou_{name}_pooled_over_all"] == pytest.approx(iou[number])
     assert metrics["dice_mean_of_organs_pooled_over_all"] == pytest.approx(dice[1:].mean())
     two = [[volume.ravel() for volume in volumes[:2]] for volumes in (truths, called)]
-    cases = [sklearn.f1_score(t, p, average=None) for t, p in zip(*two)]
+    cases = [sklearn.f1_score(t, p, average=None) for t, p in zip(*two, strict=True)]
     for number, name in ((1, "liver"), (2, "left_kidney")):
         of_organ = np.mean([case[number] for case in cases])
         assert metrics[f"dice_{name}_by_case_over_cases_with_it"] == pytest.approx(of_organ)
-        of_organ = np.mean([sklearn.jaccard_score(t == number, p == number) for t, p in zip(*two)])
+        of_organ = np.mean([sklearn.jaccard_score(t == number, p == number) for t, p in zip(*two, strict=True)])
         assert metrics[f"iou_{name}_by_case_over_cases_with_it"] == pytest.approx(of_organ)
     assert metrics["dice_mean_of_organs_by_case"] == pytest.approx(np.mean([case[1:].mean() for case in cases]))
     assert (metrics["cases"], metrics["cases_with_liver"], metrics["cases_with_background"]) == (3, 2, 3)
@@ -196,7 +196,7 @@ def test_slices_of_another_size_are_measured_in_their_own_grid(tmp_path):
     matrix = pd.read_csv(tmp_path / "out" / "confusion_matrix.csv", index_col=0)
     assert matrix.sum(axis=1)["liver"] == 2 * 72 and matrix.to_numpy().sum() == 14 * 12 * 3 + 32 * 40 * 3
     # half of the organ's pixels would be wrong if it came back turned, mirrored or shifted
-    for item, prediction in zip(data, predictions):
+    for item, prediction in zip(data, predictions, strict=True):
         truth = by_hand(item)[0]
         assert sklearn.f1_score(truth.ravel() > 0, prediction.ravel() > 0) > 0.75
 

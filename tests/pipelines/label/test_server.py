@@ -256,7 +256,7 @@ def test_masks_are_those_of_the_bundle_pixel_by_pixel(of_files, studies, predict
     (file,) = studies.glob(f"{image}.*")
     shutil.copy(file, one)
     expected = mask_in(predicted(bundle, one), image)
-    assert np.array_equal(mask.squeeze(), expected) and 0 < expected.mean()
+    assert np.array_equal(mask.squeeze(), expected) and expected.mean() > 0
     if image in ("slice", "volume"):  # in its place, and with its third axis
         source = nibabel.load(file)
         assert mask.shape == source.shape
@@ -314,7 +314,7 @@ def test_batch_inference_keeps_a_label_of_every_image(of_radiographs, phantoms, 
     names = [file.stem for file in sorted((phantoms / "dicom" / "stage_2_train_images").glob("*.dcm"))]
     kept = sorted((folder / "labels" / "original").glob("*.nii.gz"))
     assert len(kept) == 12
-    for file, name in zip(kept, names):
+    for file, name in zip(kept, names, strict=True):
         assert np.array_equal(np.asarray(nibabel.load(file).dataobj).squeeze(), mask_in(masks, name))
 
 
@@ -330,7 +330,7 @@ def test_the_least_sure_image_is_the_next_to_label(of_radiographs):
 
 @pytest.mark.parametrize("name", ["lungs", "pneumonia", "opacity"])
 def test_training_from_labels_in_the_store(of_radiographs, bundles, phantoms, name):
-    server, folder = of_radiographs
+    server, _ = of_radiographs
     for number, file in enumerate(sorted((phantoms / "png" / "masks").glob("*.png"))[:8]):
         mask = (np.asarray(Image.open(file).convert("L")) > 127).astype(np.uint8)  # as drawing tools write it
         content = io.BytesIO()
@@ -417,7 +417,7 @@ def test_a_series_in_the_store_gets_its_mask_and_keeps_it(
     answer = of_store.good("POST", f"/infer/{bundle}?image={series}&output=image", data={"params": "{}"})
     mask = array_of(answer.content, ".nii.gz", tmp_path)
     expected = mask_in(predicted(bundle, files[0].parent), "plain" if kind == "radiograph" else files[0].parent.name)
-    assert np.array_equal(mask.squeeze(), expected) and 0 < expected.mean()
+    assert np.array_equal(mask.squeeze(), expected) and expected.mean() > 0
 
     # saved by a person, it is a DICOM Segmentation of its image, in the image's study
     segments = json.loads((bundles / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
@@ -443,7 +443,7 @@ def test_a_series_in_the_store_gets_its_mask_and_keeps_it(
     order = {
         file: number for number, file in enumerate(CTReader().open(files[0].parent).files if len(files) > 1 else files)
     }
-    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence):
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
         number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         plane = mask.reshape(*expected.shape[:2], -1)[..., order[uids[source]]]

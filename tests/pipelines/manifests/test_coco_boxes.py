@@ -53,7 +53,7 @@ def build(tmp_path, coco, **settings):
 def test_boxes_of_each_image(tmp_path, coco):
     found = build(tmp_path, coco)
     boxes = {name: entry["boxes"] for name, entry in found.items()}
-    assert boxes == dict.fromkeys((f"{number}.png" for number in range(2, 10)), []) | {
+    assert boxes == {f"{number}.png": [] for number in range(2, 10)} | {
         "0.png": [[5, 1, 2, 4], [0.5, 0, 3.25, 2]],
         "1.png": [[0, 0, 8, 6]],
         "sub/10.jpg": [[6, 4, 5, 5]],

@@ -90,8 +90,10 @@ def test_table_without_a_column_or_missing(folder, table):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("x", ""), ("x", "left"), ("width", 0), ("height", -3), ("width", "inf")]
-    + [("Target", ""), ("Target", 0), ("Target", 2), ("Target", "yes")],
+    [
+        *(("x", ""), ("x", "left"), ("width", 0), ("height", -3), ("width", "inf")),
+        *(("Target", ""), ("Target", 0), ("Target", 2), ("Target", "yes")),
+    ],
 )
 def test_row_that_is_neither_a_positive_with_a_box_nor_a_negative_without(folder, column, value):
     content = pd.read_csv(folder / LABELS, dtype=str)
@@ -141,8 +143,8 @@ def test_a_picture_with_the_name_of_a_dicom_file_is_left_out(folder, caplog):
 
 
 def test_folder_without_images(folder):
+    shutil.rmtree(folder / IMAGES)
     with pytest.raises(DataError, match="can be used.*its file is missing.*must hold stage_2_train_images/"):
-        shutil.rmtree(folder / IMAGES)
         build_rsna_manifest(folder, folder / "m.json")
 
 

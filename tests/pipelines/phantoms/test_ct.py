@@ -41,7 +41,7 @@ def test_cohort_has_what_makes_reading_hard(ct_cohort):
     reader = CTReader()
     volumes = [reader.open(folder) for folder in sorted((ct_cohort / "train_images").glob("*/*"))]
     headers = [pydicom.dcmread(volume.files[0]) for volume in volumes]
-    assert all(abs(h.SliceThickness - v.spacing[2]) > 1 for h, v in zip(headers, volumes))
+    assert all(abs(h.SliceThickness - v.spacing[2]) > 1 for h, v in zip(headers, volumes, strict=True))
     assert len({round(volume.spacing[2], 1) for volume in volumes}) > 4
     assert {header.PatientPosition for header in headers} == {"HFS", "FFS"}
     assert len({header.file_meta.TransferSyntaxUID for header in headers}) == 2
@@ -94,7 +94,7 @@ def test_same_seed_draws_the_same_cohort(tmp_path):
     )
     assert [p.relative_to(tmp_path / "a") for p in first] == [p.relative_to(tmp_path / "b") for p in second]
     # gzip notes the time: the segmentations are compared by what they hold
-    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second) if a.suffix != ".gz")
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True) if a.suffix != ".gz")
     labels = [CTReader().get_data(folder / "segmentations" / "20030.nii.gz")[0] for folder in folders]
     np.testing.assert_array_equal(*labels)
 

@@ -57,7 +57,7 @@ def expected(module, images):
     return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
-@pytest.mark.parametrize("bundle,channels,classes", [("pneumonia", 1, 1), ("lungs", 1, 1), ("abdomen", 3, 6)])
+@pytest.mark.parametrize(("bundle", "channels", "classes"), [("pneumonia", 1, 1), ("lungs", 1, 1), ("abdomen", 3, 6)])
 def test_onnx_runtime_gives_the_probabilities_of_torch_at_any_batch_and_size(
     network, tmp_path, bundle, channels, classes
 ):
@@ -87,7 +87,7 @@ def test_onnx_runtime_gives_the_probabilities_of_torch_at_any_batch_and_size(
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".onnx"] == ["network.onnx"]
 
 
-@pytest.mark.parametrize("overlays,step", [([], 32), (["classic"], 16)])
+@pytest.mark.parametrize(("overlays", "step"), [([], 32), (["classic"], 16)])
 def test_torch_export_gives_the_probabilities_of_torch_at_any_batch_and_size(network, tmp_path, overlays, step):
     module, weights = network("opacity", *overlays)
     out = exported("opacity", tmp_path / "network.pt2", "--weights", weights, "--overlays", *overlays)
@@ -128,7 +128,7 @@ def test_an_export_that_differs_is_refused_with_the_difference():
 
 
 @pytest.mark.parametrize(
-    "arguments,message",
+    ("arguments", "message"),
     [
         (["--out", "network.ts"], "ends in .onnx or .pt2"),
         (["--out", "network.pt2", "--weights", "nowhere.pt"], "nowhere.pt: no such file"),

@@ -162,7 +162,7 @@ def test_file_that_is_not_the_manifest_s_is_refused(data, tmp_path):
     import hashlib
 
     sums = [hashlib.sha256(Path(item["image"]).read_bytes()).hexdigest() for item in data]
-    good = [{**item, "sha256": checksum} for item, checksum in zip(data, sums)]
+    good = [{**item, "sha256": checksum} for item, checksum in zip(data, sums, strict=True)]
     assert set(CachedDataset(good, transform(), tmp_path / "cache")[0]) == {"image", "label"}
     good[4]["sha256"] = sums[0]
     with pytest.raises(DataError, match=r"4\.dcm: is not the file that the manifest was made of"):

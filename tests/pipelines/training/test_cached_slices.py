@@ -39,7 +39,7 @@ def data(tmp_path):
     items = []
     for number, depth in enumerate(DEPTHS):
         item = {}
-        for key, values in zip(("image", "label"), volume(number, depth)):
+        for key, values in zip(("image", "label"), volume(number, depth), strict=True):
             item[key] = str(tmp_path / f"{key}{number}.nii.gz")
             nibabel.save(nibabel.Nifti1Image(values, np.diag([-1.0, -1, 2, 1])), item[key])
         items.append(item)

@@ -165,7 +165,7 @@ def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle,
     parser.get_parsed_content("train#trainer").run()
     one, two = losses(tmp_path), losses(folder)
     if bundle == "abdomen":  # a step of two processes is two of the accumulated steps of one
-        one = [(first + second) / 2 for first, second in zip(one[::2], one[1::2])]
+        one = [(first + second) / 2 for first, second in zip(one[::2], one[1::2], strict=True)]
     assert len(two) >= 8 and len(set(two)) == len(two)
     assert two == pytest.approx(one, abs=1e-4 if bundle == "abdomen" else 1e-5)
     logs = [pd.read_csv(out / "eval" / "training.csv") for out in (tmp_path, folder)]

@@ -98,11 +98,11 @@ def test_damaged_pixels_are_named_with_their_syntax(write_dicom):
 
 
 def test_whatever_fails_on_a_header_is_told_with_the_file_s_name():
-    with pytest.raises(
-        DataError, match=r"^x.dcm: its header cannot be used \(OverflowError: a tag\). Correct"
-    ) as error:
-        with naming(Path("x.dcm")):
-            raise OverflowError("a tag")
+    with (
+        pytest.raises(DataError, match=r"^x.dcm: its header cannot be used \(OverflowError: a tag\). Correct") as error,
+        naming(Path("x.dcm")),
+    ):
+        raise OverflowError("a tag")
     assert isinstance(error.value.__cause__, OverflowError)
     with pytest.raises(DataError, match="^y.dcm: says enough$"), naming(Path("x.dcm")):
         raise DataError("y.dcm: says enough")
