@@ -27,8 +27,6 @@ from PIL import Image
 from pydicom.uid import CTImageStorage, generate_uid
 
 from pipelines import draw_phantoms
-from pipelines.dicom.algorithm import Algorithm
-from pipelines.dicom.segmentation import write_segmentation
 from pipelines.phantoms.ct import draw_ct_phantoms
 from tests.conftest import ROOT
 from transforms import CTReader
@@ -475,28 +473,6 @@ def test_no_patient_is_named_in_the_log(of_store, stored):
     log = of_store.log.read_text()
     assert len(str(header.PatientID)) > 8 and str(header.PatientID) not in log
     assert str(header.PatientName) not in log
-
-
-def test_segments_get_the_numbers_that_the_trained_bundle_has(phantoms, tmp_path):
-    from pipelines.label.labels import no_label, read_labels
-
-    def segments(bundle, *labels):
-        known = json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
-        return [segment for segment in known if segment["label"] in labels or not labels]
-
-    files = CTReader().open(sorted((phantoms / "ct" / "train_images").glob("*/*"))[0]).files
-    header = pydicom.dcmread(files[0], stop_before_pixels=True)
-    mask = np.zeros((header.Columns, header.Rows, len(files)), np.uint8)
-    mask[3:9, 4:20, 2:5], mask[20:30, 4:20, 3:9] = 1, 2
-    by_hand, by_model = (Algorithm("Someone", "1", "0" * 16, type=t) for t in ("SEMIAUTOMATIC", "AUTOMATIC"))
-    drawn = segments("abdomen", "right kidney") + segments("abdomen", "spleen")  # not in the bundle's order
-    write_segmentation(mask, files, drawn, tmp_path / "drawn.dcm", by_hand)
-    labels = read_labels(tmp_path / "drawn.dcm", files, segments("abdomen"))
-    assert np.array_equal(labels, np.array([0, 4, 2], np.uint8)[mask])  # the right kidney is 4 there, the spleen 2
-    assert no_label(pydicom.dcmread(tmp_path / "drawn.dcm"), segments("abdomen")) is None
-    assert "none of the bundle's segments" in no_label(pydicom.dcmread(tmp_path / "drawn.dcm"), segments("lungs"))
-    write_segmentation(mask, files, drawn, tmp_path / "made.dcm", by_model)
-    assert "AUTOMATIC" in no_label(pydicom.dcmread(tmp_path / "made.dcm"), segments("abdomen"))
 
 
 def test_a_label_without_a_name_is_refused_with_the_names_to_give(of_store, stored):
