@@ -14,7 +14,7 @@ def check_size(height: int, width: int, step: int, offset: int = 0, smallest: in
 
     Args:
         height: of the images, in pixels.
-        width: likewise.
+        width: of the images, in pixels.
         step: valid heights and widths are multiples of it,
         offset: less this,
         smallest: and at least this.

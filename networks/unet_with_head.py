@@ -14,10 +14,10 @@ from .sizes import check_size
 
 
 class UNetWithHead(UNet):
-    """MONAI's UNet whose last features are all seen by a convolution that gives the logits.
+    """MONAI's UNet with a last convolution that sees all features and gives the logits.
 
     With residual units MONAI's UNet brings the features down to ``out_channels`` and sends these through norm and
-    activation before its last convolution. Where there is one class, all that it has learnt passes one rectified
+    activation before its last convolution. With one class, everything it has learnt passes through one rectified
     channel: trained on lungs it stayed unsure of what it marked, and learnt more slowly. Here the UNet gives
     ``channels[0]`` features, and a convolution of 3 x 3 makes the logits of them.
 

@@ -17,8 +17,8 @@ class VolumeInferer(SliceInferer):
     """MONAI's SliceInferer, for networks that take three channels and give one logit a class.
 
     Takes volumes of shape (N, 1, x, y, z), any range, and gives the label of each voxel, (N, 1, x, y, z) in the
-    volume's dtype. The labels are chosen slice by slice, so that the classes' probabilities of a whole volume are
-    never in memory: of 600 slices of 512 x 512 and six classes they would take 3.8 GB. Nor are the three channels.
+    volume's dtype. The labels are chosen slice by slice, so that neither the classes' probabilities nor the three
+    channels of a whole volume are in memory: 600 slices of 512 x 512 and six classes would take 3.8 GB.
 
     Args:
         roi_size: (x, y) of the volumes: a slice is never cut into windows.
@@ -28,7 +28,7 @@ class VolumeInferer(SliceInferer):
 
     Attributes:
         observe: None, or called with the logits of each batch of slices, (N, classes, x, y), and the places of these
-            slices along z: for whoever needs probabilities without keeping them.
+            slices along z: for those that need probabilities without keeping them.
 
     Raises:
         ValueError: if ``channels`` is not known, or a volume is larger than ``roi_size``.

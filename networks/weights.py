@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class WeightsError(ValueError):
-    """A file of weights is missing, damaged, or belongs to another network. The message says which and the mend."""
+    """A file of weights is missing, damaged, or belongs to another network. The message says which, and the fix."""
 
     plain = True  # the message says it all: shown without a traceback
 

@@ -25,7 +25,7 @@ VERBS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage; of predict: see prediction.py."""
+    """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage; predict has its own."""
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     from transforms import plain_error, prepare_console  # which loads torch and MONAI: help does not wait for them

@@ -35,15 +35,15 @@ class Bundle:
         root: the folder.
 
     Raises:
-        DataError: if it is no bundle.
+        DataError: if it is not a bundle.
     """
 
     def __init__(self, root: os.PathLike | str):
         self.root = Path(root)
         if not self._path("metadata").is_file():
             raise DataError(
-                f"{self.root.absolute()}: is no bundle. Run the command in the folder that holds bundles/, or give the "
-                "bundle's folder with --bundle_root."
+                f"{self.root.absolute()}: is not a bundle. Run the command in the folder that holds bundles/, or give "
+                "the bundle's folder with --bundle_root."
             )
 
     @classmethod
@@ -70,7 +70,7 @@ class Bundle:
 
     @property
     def modality(self) -> str:
-        """``"CT"``, whose images are volumes, or that of radiographs."""
+        """``"CT"``, with volumes as images, or that of radiographs."""
         return self.metadata["network_data_format"]["inputs"]["image"]["modality"]
 
     @property

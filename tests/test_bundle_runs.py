@@ -260,7 +260,7 @@ def png_slices(cohort, folder):
     [
         ({"manifest": "gone.json"}, "gone.json: no such manifest"),
         ({"output_dir": "README.md/out"}, "README.md/out: cannot be written to"),
-        ({"bundle_root": "tests"}, "is no bundle"),
+        ({"bundle_root": "tests"}, "is not a bundle"),
         ({"resume": True}, "nothing to resume from"),
     ],
 )

@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class DataError(ValueError):
-    """Something a user gave cannot be used. The message names the file or field, and the mend."""
+    """Something a user gave cannot be used. The message names the file or field, and the fix."""
 
     plain = True  # the message says it all: see show_errors_plainly
 

@@ -1,4 +1,4 @@
-"""``phantoms`` and ``ct_phantoms``: images with their truth, where no data are at hand."""
+"""``phantoms`` and ``ct_phantoms``: drawn images with their truth, for when there are no data."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ class Algorithm:
 
     Attributes:
         name: at most 64 characters.
-        version: likewise.
+        version: at most 64 characters.
         weights: a hash of the file of its weights: two trainings are two devices.
-        type: of PS3.3 C.8.20.4: ``"AUTOMATIC"``, or ``"SEMIAUTOMATIC"`` where a person had a hand in it.
+        type: of PS3.3 C.8.20.4: ``"AUTOMATIC"``, or ``"SEMIAUTOMATIC"`` where a person took part.
     """
 
     name: str

@@ -37,7 +37,7 @@ def write_report(
     Args:
         found: ``(confidence, (x, y, width, height))``, the confidence 0 to 1, as :func:`transforms.mask_to_boxes`.
         source: the radiograph, a DICOM file.
-        finding: ``type`` and maybe ``region``: codes, as those of a segment.
+        finding: ``type`` and optionally ``region``: codes, as those of a segment.
         path: the file to write; it appears once it is complete.
         algorithm: what found the boxes.
 

@@ -50,10 +50,10 @@ def write_rtstruct(
     take them by XOR. Of the source it takes over the patient, the study and the frame of reference.
 
     Args:
-        labels: (x, y, z), integers, in the grid of the series: n is the segment n, 0 is none.
+        labels: (x, y, z), integers, in the grid of the series: n is the segment n, 0 is background.
         sources: the DICOM files of the series, one a slice, in the order of z.
-        segments: of each its ``label``, the codes of its ``category`` and its ``type``, maybe those of a ``modifier``
-            and of the anatomic ``region``, each as (value, scheme, meaning), and maybe its ``color``, RGB to 255.
+        segments: of each its ``label``, the codes of its ``category`` and ``type``, optionally those of a ``modifier``
+            and of the anatomic ``region``, each as (value, scheme, meaning), and optionally its ``color``, RGB to 255.
         path: the file to write; it appears once it is complete.
         algorithm: what made the labels.
 
@@ -122,7 +122,7 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
     """Closed polygons around the pixels of a mask, holes joined to what surrounds them by channels without a width.
 
     Pixels that touch at a corner alone are apart. A channel runs along a row, a quarter of a pixel beside the centres,
-    so that it neither takes a centre nor meets one. An outline encloses an eighth of a pixel less than its pixels have,
+    so that it does not touch a centre. An outline encloses an eighth of a pixel less than its pixels have,
     since it rounds off corners.
 
     Args:

@@ -36,11 +36,11 @@ def write_segmentation(
     radiograph has none; its segmentation says which image it belongs to, pixel for pixel (PS3.3 C.7.6.16.2.6).
 
     Args:
-        mask: (x, y) or, of a series, (x, y, z), in the image's own grid. Integers, of which n is the segment n and 0
-            is none; or, if ``fractional``, the probability of a single segment, 0 to 1.
+        mask: (x, y) or, of a series, (x, y, z), in the image's own grid. Integers: n is the segment n and 0
+            is background; or, if ``fractional``, the probability of a single segment, 0 to 1.
         sources: the DICOM file of the image; of a series one a slice, in the order of z.
-        segments: of each its ``label``, the codes of its ``category`` and its ``type``, maybe those of a ``modifier``
-            and of the anatomic ``region``, each as (value, scheme, meaning), and maybe its ``color``, RGB to 255.
+        segments: of each its ``label``, the codes of its ``category`` and ``type``, optionally those of a ``modifier``
+            and of the anatomic ``region``, each as (value, scheme, meaning), and optionally its ``color``, RGB to 255.
         path: the file to write; it appears once it is complete.
         algorithm: what made the mask.
         fractional: whether to keep probabilities, in steps of 1/255, or one bit.

@@ -30,12 +30,12 @@ logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of
 SERIES_NUMBER = 9000  # plus that of the source: above what scanners count to, so that it is listed after them
 MANUFACTURER = "radbundles"
 REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, be it without a value (PS3.5 7.4.3)
+MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, even without a value (PS3.5 7.4.3)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
 LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # hence nor what comes with the first
+NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # nor what depends on the first
 
 
 def read_source(path: os.PathLike | str) -> Dataset:
@@ -82,7 +82,7 @@ def equipment(algorithm: Algorithm) -> dict[str, Any]:
 
 
 def identify(algorithm: Algorithm) -> highdicom.AlgorithmIdentificationSequence:
-    """The algorithm as DICOM has it (PS3.3 10.16)."""
+    """The algorithm as DICOM describes it (PS3.3 10.16)."""
     return highdicom.AlgorithmIdentificationSequence(
         name=algorithm.name, version=algorithm.version, family=codes.DCM.ArtificialIntelligence, source=MANUFACTURER
     )

@@ -62,7 +62,7 @@ def summarise(rows: pd.DataFrame, batch_size: int, threshold: float) -> dict[str
         threshold: that the rows were made with.
 
     Returns:
-        the metrics; not a number where one is not defined, as a rate over negatives where there are none.
+        the metrics; not a number where one is not defined, such as a rate over negatives without any.
     """
     positive = (rows["tp"] + rows["fn"] > 0).to_numpy()
     called = (rows["score"] >= threshold).to_numpy()

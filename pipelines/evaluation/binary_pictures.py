@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from ..figures import Panel, draw_rows
 
-TRUTH, PREDICTION = "#00c2a8", "#ff7f0e"  # told apart by people with any colour vision
+TRUTH, PREDICTION = "#00c2a8", "#ff7f0e"  # people with any colour vision can tell them apart
 
 
 def draw_cases(cases: Sequence[dict], path: os.PathLike | str, title: str) -> None:

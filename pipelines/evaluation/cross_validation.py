@@ -43,8 +43,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train and evaluate a bundle on each fold, and pool what was measured on each image.
 
-    The patients of all splits of the manifest are divided anew. A fold that was evaluated already is not run again, so
-    the command can be stopped and given once more.
+    The patients of all splits of the manifest are divided again. A fold that was evaluated already is not run again, so
+    the command can be stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``images.csv``, a row an image; and
     ``cross_validation.json``: the mean Dice and IoU by image over positives, each with a 95 % interval (percentile

@@ -76,7 +76,7 @@ def measure_surface(
     ]
     if not (prediction.any() and truth.any()):
         return {name: float("nan") for name, _, _ in lengths}
-    # MONAI crops too, but for each metric anew, and only after it has made floats of two whole volumes
+    # MONAI crops too, but again for each metric, and only after it has made floats of two whole volumes
     corners = generate_spatial_bounding_box((prediction | truth)[None])
     box = tuple(slice(start, stop) for start, stop in zip(*corners, strict=True))
     masks = prediction[box][None, None], truth[box][None, None]

@@ -21,7 +21,7 @@ BINS = 2 * HALF + 1
 class MeanOfOrgans(ConfusionMatrixMetric):
     """MONAI's ConfusionMatrixMetric of each class over all pixels as one, and of these the mean without background.
 
-    A class that neither truth nor prediction has a pixel of does not count. For ``monai.handlers.IgniteMetricHandler``.
+    A class without a pixel in truth and prediction does not count. For ``monai.handlers.IgniteMetricHandler``.
 
     Args:
         metric_name: as MONAI's: ``"f1 score"`` is Dice, ``"threat score"`` is IoU.
@@ -49,7 +49,7 @@ def confusion_matrix(truth: torch.Tensor, predicted: torch.Tensor, classes: int)
         int64 of shape (classes, classes): a row a true class, a column a predicted one.
 
     Raises:
-        ValueError: if the shapes differ, or a label is none of the classes.
+        ValueError: if the shapes differ, or a label is not one of the classes.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"the prediction is of shape {tuple(predicted.shape)}, the truth of {tuple(truth.shape)}.")

@@ -48,7 +48,7 @@ def draw_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], path: os.PathLike
     colours = ("black", *CLASS_COLOURS)
     for axes, limit in zip(figure.subplots(1, 2), (1.0, 0.05), strict=True):
         for (name, (false, true)), colour in zip(curves.items(), cycle(colours)):
-            # points that nobody can tell apart in a picture, of the many thousands
+            # of many thousands of points, only those that a picture can show
             _, kept = np.unique((np.stack([false / limit, true]) * 2000).round(), axis=1, return_index=True)
             axes.plot(false[np.sort(kept)], true[np.sort(kept)], color=colour, label=name)
         axes.set(xlim=(0, limit), ylim=(0, 1), xlabel="false positive rate", ylabel="true positive rate")

@@ -30,7 +30,7 @@ def image_average_precision(found: Sequence[tuple[float, Box]], truth: Sequence[
     prediction chooses first, and takes the true box that it overlaps most.
 
     Returns:
-        0 to 1, or None where neither a box nor a prediction exists: the challenge leaves such images out.
+        0 to 1, or None if there is no box and no prediction: the challenge leaves such images out.
     """
     if not found and not truth:
         return None

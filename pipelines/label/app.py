@@ -13,7 +13,7 @@ import torch
 
 if torch.version.cuda is None:
     # monailabel imports torchvision, and the one that pip finds is built for GPUs: beside torch for CPUs its import
-    # fails for want of these two operators, which no bundle uses
+    # fails because these two operators are missing, which no bundle uses
     _operators = torch.library.Library("torchvision", "DEF")
     for _name in ("nms", "qnms"):
         _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -70,7 +70,7 @@ class RadiologyApp(Application):
             store.trained = request["model"]
             if not store.get_labeled_images():
                 raise DataError(
-                    f"the store has no segmentation with a segment of {store.trained} that a person had a hand in. "
+                    f"the store has no segmentation with a segment of {store.trained} that a person took part in. "
                     "Save labels of its images first."
                 )
         return super().train(request)

@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 
 
 def no_label(header: Dataset, segments: Sequence[dict[str, Any]]) -> str | None:
-    """What speaks against a segmentation being a label with a bundle's segments, or None."""
+    """Why a segmentation is not a label with a bundle's segments, or None if it is one."""
     if header.SegmentationType != "BINARY":
         return f"its SegmentationType (0062,0001) is {header.SegmentationType}"
     if {item.SegmentAlgorithmType for item in header.SegmentSequence} == {"AUTOMATIC"}:
-        return "no person has had a hand in it: its SegmentAlgorithmType (0062,0008) is AUTOMATIC"
+        return "no person took part in it: its SegmentAlgorithmType (0062,0008) is AUTOMATIC"
     if not numbers_of(header, segments):
         return "it has none of the bundle's segments"
     return None

@@ -55,7 +55,7 @@ def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
     values = np.asarray(label)
     array = values.astype(np.uint8)
     if not np.array_equal(array, values):
-        raise DataError(f"{Path(path).name}: holds values that are no whole numbers of 0 to 255.")
+        raise DataError(f"{Path(path).name}: holds values that are not whole numbers from 0 to 255.")
     if array.ndim == 2:  # of a picture, or of NIfTI that has lost its third axis
         array = array[..., None]
         if array.shape != image.shape:

@@ -1,6 +1,6 @@
 """Starts MONAI Label with bundles in it: prepares the application's folder and what the server is told.
 
-Knows MONAI Label's command line and settings; what runs inside the server is in label_app.py.
+Knows MONAI Label's command line and settings; what runs inside the server is in app.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..bundle import Bundle
 
 logger = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"  # MONAI Label asks nobody to log in
+HOST = "127.0.0.1"  # MONAI Label has no login
 EXTENSIONS = ("*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.dcm")
 SAMPLE_APP = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
 MAIN = '''"""MONAI Label's application monaibundle, with what radiographs and DICOM stores need beside it."""
@@ -87,7 +87,7 @@ def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str
     environment = {"MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(EXTENSIONS)} | dict(os.environ)
     logger.info("MONAI Label with %s: http://%s:%d, no login, for this machine alone", names, HOST, port)
     os.chdir(folder)
-    # in the place of this process, so that what stops it stops the server
+    # replaces this process, so that what stops it stops the server
     os.execve(sys.executable, [sys.executable, "-m", "monailabel.main", *command], environment)
 
 

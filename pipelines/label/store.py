@@ -43,7 +43,7 @@ class RadiologyStore(DICOMWebDatastore):
     Saved labels become DICOM Segmentations with the bundles' codes, of radiographs without geometry too. For training
     they are read back from the service each time: an image's label is its newest segmentation with a segment that the
     trained bundle has, by its codes and not its number. What no person has seen (``AUTOMATIC``) or is fractional is
-    no label.
+    not a label.
 
     Args:
         client: of the service.
@@ -155,7 +155,9 @@ class RadiologyStore(DICOMWebDatastore):
             image = str(referenced[0].SeriesInstanceUID) if referenced else ""
             why_not = no_label(header, self.bundles[self.trained].segments)
             if image in images and why_not:
-                logger.info("segmentation %s is no label for %s: %s", series.SeriesInstanceUID, self.trained, why_not)
+                logger.info(
+                    "segmentation %s is not a label for %s: %s", series.SeriesInstanceUID, self.trained, why_not
+                )
             elif image in images:
                 made = f"{header.get('ContentDate')} {header.get('ContentTime')}", file
                 newest[image] = max(made, newest.get(image, made))

@@ -36,8 +36,8 @@ def build_png_slices_manifest(
 ) -> dict[str, Any]:
     """Pair the slices of the challenge's CT, as PNG files, with masks, and write the manifest and the table.
 
-    A PNG file says nothing of where its slice lies, so image and mask are paired by their names alone: whoever made
-    the masks must have laid them onto the pixels of the images. Every mask is decoded, of images only the header.
+    A PNG file does not say where its slice lies, so image and mask are paired by their names alone: the masks must
+    have been drawn on the pixels of these images. Every mask is decoded, of images only the header.
 
     Args:
         folder: holds ``images/`` and ``masks/``, in each, at any depth, ``PATIENT_SERIES_INDEX.png`` or

@@ -58,7 +58,7 @@ class Used:
     """An image that can be used.
 
     Args:
-        entry: as the manifest's schema has it, without ``patient_id``; its files are whole paths.
+        entry: as the manifest's schema defines it, without ``patient_id``; its files are whole paths.
         patient: whose it is; the manifest gets a hash.
         notes: what else the table at the end says by split: numbers are added up, words are counted one by one.
     """
@@ -81,8 +81,8 @@ class ManifestBuild:
         by: what is kept in one split: the patient, or what stands for it.
 
     Raises:
-        DataError: before any file is read, if there is no such folder, the manifest cannot be written, the task is no
-            word, or the fractions are not three that add up to 1.
+        DataError: before any file is read, if there is no such folder, the manifest cannot be written, the task is not
+            a word, or the fractions are not three that add up to 1.
     """
 
     folder: Path
@@ -117,7 +117,7 @@ class ManifestBuild:
         self.left_out.setdefault(reason, []).append(name)
 
     def read(self, read: Callable[..., Used], images: Mapping[Path, tuple[Any, ...]]) -> None:
-        """Read images in parallel. One of which a :class:`transforms.DataError` is raised is left out for that reason.
+        """Read images in parallel. One that raises a :class:`transforms.DataError` is left out for that reason.
 
         Args:
             read: called with an image's path and what is known of it; must be importable, as other processes run it.
@@ -170,7 +170,7 @@ class ManifestBuild:
         return manifest
 
     def _relative(self, value: Any) -> Any:
-        """Paths as the manifest has them; whatever else an entry holds stays."""
+        """Paths as the manifest holds them; everything else in an entry stays."""
         if isinstance(value, list):
             return [self._relative(part) for part in value]
         return value.relative_to(self.folder).as_posix() if isinstance(value, Path) else value
@@ -215,7 +215,7 @@ def _counted(used: Used) -> dict[str, int | str]:
 
 
 def pseudonym(identity: str, salt: str) -> str:
-    """A salted hash in the place of a patient's identity; without the salt it cannot be searched for."""
+    """A salted hash instead of a patient's identity; without the salt it cannot be searched for."""
     return hashlib.sha256(f"{salt}:{identity}".encode()).hexdigest()[:16]
 
 
@@ -273,7 +273,7 @@ def read_table(path: Path, filled: Sequence[str], others: Sequence[str] = ()) ->
         others: further columns that it must have.
 
     Raises:
-        DataError: if it is missing, is no table, or lacks a column or a value.
+        DataError: if it is missing, is not a table, or lacks a column or a value.
     """
     columns = [*filled, *others]
     if not path.is_file():

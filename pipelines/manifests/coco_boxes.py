@@ -138,7 +138,7 @@ def _read_annotations(
         ) from error
     if twice := [image_id for image_id, count in Counter(ids).items() if count > 1]:
         raise DataError(
-            f"{path}: two images have the id {twice[0]}, so whose boxes are whose is not known. Correct it."
+            f"{path}: two images have the id {twice[0]}, so it is not known whose boxes are which. Correct it."
         )
     if strange:
         raise DataError(f"{path}: has boxes of category_id {min(strange, key=str)}, but no such category. Correct it.")

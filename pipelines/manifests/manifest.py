@@ -43,14 +43,14 @@ def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}). Make it anew with: python -m pipelines manifest.") from error
+        raise DataError(f"{path}: is not JSON ({error}). Make it again with: python -m pipelines manifest.") from error
     schema = json.loads(SCHEMA.read_text())
     fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
     if fault is not None:
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.absolute_path)
         raise DataError(
             f"{path}: is not a manifest of version 1: at manifest{place}: {fault.message[:200]}. Correct it as "
-            "data_manifests/README.md says, or make it anew with: python -m pipelines manifest."
+            "data_manifests/README.md says, or make it again with: python -m pipelines manifest."
         )
     _check_patients(manifest, path)
     return manifest
@@ -147,7 +147,7 @@ def datalist(
     if missing:
         raise DataError(
             f"{missing[0]}: no such file ({len(missing)} of the {split} files of {manifest} are missing). Give the "
-            "folder that the manifest was made of with --dataset_dir, or make the manifest anew."
+            "folder that the manifest was made of with --dataset_dir, or make the manifest again."
         )
     if reader is not None:
         with ThreadPoolExecutor() as pool:

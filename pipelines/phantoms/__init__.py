@@ -1,1 +1,1 @@
-"""Drawn images, so that everything runs before any patient's data is at hand."""
+"""Drawn images, so that everything runs before there are patients' data."""

@@ -50,7 +50,7 @@ def draw_once(
                 draw(drawn)
                 os.replace(drawn, folder)
     logger.warning(
-        "These are PHANTOMS: drawn images in %s. The model will know nothing of patients. For your own data: "
+        "These are PHANTOMS: drawn images in %s. The model will know nothing about patients. For your own data: "
         "python -m pipelines manifest %s DIR --out FILE, then add --dataset_dir DIR --manifest FILE.",
         folder,
         kind,

@@ -1,6 +1,6 @@
 """Draws a cohort of phantom abdominal CT, in the layout of the RSNA 2023 Abdominal Trauma challenge.
 
-They let everything run before any patient's data is at hand. A model trained on them knows nothing of patients.
+With them everything runs before there are patients' data. A model trained on them knows nothing about patients.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIVER, SPLEEN, LEFT_KIDNEY, RIGHT_KIDNEY, BOWEL = range(1, 6)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # The directions of a row and of a column in the patient (left, posterior, superior), and how the patient lies.
-# Oblique series are those of a head-first one, turned as a whole, as reformats are: that is no gantry tilt.
+# Oblique series are those of a head-first one, turned as a whole, as reformats are: that is not a gantry tilt.
 Orientation = tuple[np.ndarray, str] | Literal["oblique"]
 HEAD_FIRST = np.array([[1.0, 0, 0], [0, 1, 0]]), "HFS"
 FEET_FIRST = np.array([[-1.0, 0, 0], [0, 1, 0]]), "FFS"
@@ -41,7 +41,7 @@ def draw_ct_phantoms(folder: os.PathLike | str, patients: int = 16, size: int = 
     """Draw a cohort on first use, with its manifest; later calls find it and draw nothing.
 
     Every fifth patient has two series. Series are head first, feet first and oblique, of 22 to 33 slices, 6 to 9 mm
-    apart, with SliceThickness unlike that, and their files in no order. The folder appears only once it is complete.
+    apart, with another SliceThickness, and their files in random order. The folder appears only once it is complete.
 
     Args:
         folder: gets ``train_images/PATIENT/SERIES/*.dcm``, ``segmentations/SERIES.nii.gz``,

@@ -1,6 +1,6 @@
 """Draws a cohort of phantom chest radiographs, in the layouts that radiographs are published in.
 
-They let everything run before any patient's data is at hand. A model trained on them knows nothing of patients.
+With them everything runs before there are patients' data. A model trained on them knows nothing about patients.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs a bundle on a tree of images case by case: what fails is noted and passed over, what is done is done once."""
+"""Runs a bundle on a tree of images case by case: a failure is noted and skipped, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Prediction:
         format: of the masks, see :data:`pipelines.prediction.formats.FORMATS`; the bundle's own if not given.
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
-        submission: the file of the challenge's submission to write, likewise.
+        submission: the file of the challenge's submission to write, for such a bundle.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -113,7 +113,7 @@ class Prediction:
         index = index_images(self.input, parse("reader"), without=self.output)
         if self.needs_dicom:
             for case in [case for case in index.cases if not case.is_dicom]:
-                index.leave_out(case, "is no DICOM, to which a DICOM output must refer")
+                index.leave_out(case, "is not a DICOM file, to which a DICOM output must refer")
         index.log_left_out()
         self.load, self.postprocess, self.write = (parse(k) for k in ("preprocessing", "postprocessing", "outputs"))
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 class Submission:
     """Handler of an evaluator: writes the boxes of all images as the challenge's submission.
 
-    Its rows are named after the images' files, which the challenge names after its patients: hence a file of its own,
-    only on demand.
+    Its rows are named after the images' files, which the challenge names after its patients: so it is a file of its
+    own, only on demand.
 
     Args:
         path: the CSV to write.
@@ -56,7 +56,7 @@ def write_submission(found: Iterable[tuple[str, Sequence[tuple[float, Box]]]], p
     """Write the challenge's CSV: ``patientId,PredictionString``, the string ``confidence x y width height ...``.
 
     Args:
-        found: an image's file, whose name is its ``patientId``, and its boxes, of which there may be none.
+        found: an image's file, whose name is its ``patientId``, and its boxes, if any.
         path: the file to write.
 
     Raises:

@@ -122,7 +122,7 @@ def with_probabilities(parser: ConfigParser) -> Probabilities:
         SizeError: if it cannot take the bundle's image_size.
     """
     network = parser.get_parsed_content("network_def").eval().requires_grad_(False)
-    network.to(memory_format=torch.channels_last)  # as networks.prepare has it: a .pt2 is a quarter faster
+    network.to(memory_format=torch.channels_last)  # as networks.prepare does: a .pt2 is a quarter faster
     channels = parser["_meta_#network_data_format#inputs#image#num_channels"]
     module = Probabilities(network, channels, _step(network, channels)).eval()
     check_size(parser["image_size"], parser["image_size"], module.step, smallest=2 * module.step)
@@ -159,7 +159,7 @@ def trace(module: Probabilities) -> ExportedProgram:
             f"{type(module.network).__name__}: torch.export cannot leave its image size free ({reason})."
         ) from error
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # it names folders of whoever exports
+        node.meta.pop("stack_trace", None)  # it names folders of this machine
     return program
 
 
@@ -234,7 +234,7 @@ def check(run: Callable[[torch.Tensor], torch.Tensor], module: Probabilities, pa
     for batch, width, height in ((1, 2, 2), (1, 5, 2), (3, 2, 4)):
         image = torch.rand(batch, module.channels, width * module.step, height * module.step)
         difference = (run(image) - module(image)).abs().max().item()
-        if not difference <= TOLERANCE:  # which not a number is not, either
+        if not difference <= TOLERANCE:  # refuses what is not a number too
             raise ExportError(
                 f"{path}: on random images of shape {tuple(image.shape)} the exported network's probabilities differ "
                 f"from those of the network in torch {torch.__version__} by {difference:.2g}; {TOLERANCE:g} is "
@@ -254,7 +254,7 @@ def _about(bundle: Bundle, parser: ConfigParser, module: Probabilities) -> dict[
     axes = "x counts columns from the left, y rows from the top (a picture's rows and columns, transposed)"
     sizes = f"x and y are multiples of {module.step}, at least {2 * module.step}; the bundle uses {size} x {size}"
     how = "sigmoid" if channels == 1 else "softmax over channels; a pixel's label is the largest"
-    # one channel is that of the one class that is no background
+    # a single channel is that of the one class beside the background
     named = ", ".join(f"{channel} {name}" for channel, name in enumerate(classes[-channels:]))
     about = {key: meta[key] for key in ABOUT}
     about |= {key: json.dumps(parser[key]) for key in SETTINGS if key in parser}

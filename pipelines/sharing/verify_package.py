@@ -72,7 +72,7 @@ def read_package(file: os.PathLike | str) -> Contents:
     Raises:
         DataError: if it is no zip file or a damaged one; holds a path that leaves its folder, a link, a name twice, a
             file that its checksums do not have or have otherwise, or bytes that belong to no file; is too large; or
-            if a file is not what its name says, as :func:`check_content` has it.
+            if a file is not what its name says, see :func:`check_content`.
     """
     try:
         if os.path.getsize(file) > MAX_BYTES:
@@ -189,7 +189,9 @@ def check_content(where: str, name: str, data: bytes) -> None:
             if suffix == ".json":
                 json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: is not the text that its name says ({_shown(str(error))}). Mend it.") from error
+            raise DataError(
+                f"{where}: is not the text that its name says ({_shown(str(error))}). Correct it."
+            ) from error
         if suffix == ".py" and PurePosixPath(name).parts[0] not in PACKAGES:
             raise DataError(f"{where}: is Python outside {', '.join(PACKAGES)}. Leave it out.")
 
@@ -211,7 +213,7 @@ def _check_weights(where: str, data: bytes) -> None:
 
 
 def _code(name: str, data: bytes) -> Iterator[tuple[str, str]]:
-    """Key and text of all in a configuration that is executed, or names what is."""
+    """Key and text of everything in a configuration that is executed, or names what is executed."""
     suffix = PurePosixPath(name).suffix
     if suffix == ".json":
         yield from _code_in_json(json.loads(data), "")
@@ -224,7 +226,7 @@ def _code(name: str, data: bytes) -> Iterator[tuple[str, str]]:
                     if parser.has_option(section, key):
                         yield f"{section}#{key}", parser.get(section, key)
         except configparser.Error as error:
-            raise DataError(f"{name}: is no logging configuration ({_shown(str(error))}). Mend it.") from error
+            raise DataError(f"{name}: is no logging configuration ({_shown(str(error))}). Correct it.") from error
 
 
 def _code_in_json(value: Any, key: str) -> Iterator[tuple[str, str]]:

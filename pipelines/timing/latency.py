@@ -71,7 +71,7 @@ def latency(bundle: Bundle) -> None:
 
     times: dict[str, list[float]] = {name: [] for name in ways}
     with torch.inference_mode():
-        for number in range(WARM_UP + ROUNDS):  # in turn, so that a machine that grows slower does so for all
+        for number in range(WARM_UP + ROUNDS):  # in turn, so that a machine that gets slower does so for all
             for name, way in ways.items():
                 since = time.perf_counter()
                 way(image)

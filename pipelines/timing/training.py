@@ -78,7 +78,7 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
         } | ways
     for way in ways.values():
         way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
-    for _ in range(ROUNDS):  # in turn, so that a machine that grows slower does so for all
+    for _ in range(ROUNDS):  # in turn, so that a machine that gets slower does so for all
         for way in ways.values():
             way.time(STEPS, keep=True)
     slowest = min(statistics.median(way.rates) for way in ways.values())

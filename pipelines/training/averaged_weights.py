@@ -1,4 +1,4 @@
-"""Averaged weights whose memory suits the length of the training."""
+"""Averaged weights with a memory that suits the length of the training."""
 
 from __future__ import annotations
 

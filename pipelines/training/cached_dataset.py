@@ -40,7 +40,7 @@ class CachedDataset(PersistentDataset):
     other code in ``transforms`` or another MONAI or pydicom is another key: nothing stale is read.
 
     Args:
-        data: dictionaries whose values that name files are paths.
+        data: dictionaries; files are given as paths.
         transform: the deterministic transforms, then the random ones. What is floating point after the deterministic
             ones must lie in 0 to 1: it is kept in 16 bits, with an error of at most 1 / 131070.
         cache_dir: where results are kept, shared by all splits and runs.
@@ -158,7 +158,9 @@ class _Fill(Dataset):
 def _verify(checksum: str | None, path: str) -> None:
     """Of single files: a series' entry has no checksum."""
     if checksum is not None and hashlib.sha256(Path(path).read_bytes()).hexdigest() != checksum:
-        raise DataError(f"{path}: is not the file that the manifest was made of (its SHA-256 differs). Make it anew.")
+        raise DataError(
+            f"{path}: is not the file that the manifest was made of (its SHA-256 differs). Make the manifest again."
+        )
 
 
 def _sources_hash() -> str:

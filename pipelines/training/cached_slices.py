@@ -41,7 +41,7 @@ class CachedSlices(CachedDataset):
     """
 
     unit = "volumes"
-    max_workers = 4  # each holds a volume, of which the transforms make copies
+    max_workers = 4  # each holds a volume, and the transforms make copies of it
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class CachedSlices(CachedDataset):
 
     def _transform(self, index: int) -> dict[str, torch.Tensor]:
         volume = int(np.searchsorted(self.ends, index, side="right"))
-        # opened anew for each slice, since an open map is an open file, of which a process may have few
+        # opened again for each slice: an open map is an open file, and a process may have few of them
         images, labels = (_open(path) for path in self.parts(volume))
         number = index - int(self.ends[volume]) + len(images)
         offsets = SLICE_OFFSETS[self.channels]

@@ -48,10 +48,10 @@ def join_processes() -> None:
 
 
 def release(network: nn.parallel.DistributedDataParallel) -> None:
-    """Let go of what a network communicates by, at the end: it cannot be used any more.
+    """Release what a network communicates by, at the end: it cannot be used after that.
 
-    ``destroy_process_group`` ends gloo's threads only if nobody else has the group. A thread that outlives Python's own
-    end aborts its process now and then, with all work done, and torchrun the others.
+    ``destroy_process_group`` ends gloo's threads only if nothing else holds the group. A thread that is left when
+    Python ends sometimes aborts its process, with all work done, and torchrun then ends the others.
 
     Args:
         network: its ``module`` stays as it is.

@@ -32,7 +32,7 @@ class TrainingProgress(ProgressBar):
             bar_format="{desc}[{n_fmt}/{total_fmt}]|{bar}{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
             unit_scale=batch_size * idist.get_world_size(),
             unit="images",
-            disable=None,  # silent where the output is no terminal
+            disable=None,  # silent where the output is not a terminal
         )
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]  # MONAI's engines give the engine alone

@@ -20,7 +20,7 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], 
         join: whether this is one of several processes, see :func:`pipelines.training.distributed.join_processes`.
 
     Raises:
-        DataError: if ``bundle_root`` is no bundle, or a folder cannot be written to; or as ``join_processes``.
+        DataError: if ``bundle_root`` is not a bundle, or a folder cannot be written to; or as ``join_processes``.
     """
     prepare_console()
     Bundle(bundle_root)

@@ -33,7 +33,7 @@ SCHEDULE_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_e
 class TrainingState:
     """Handler of a trainer: best and last checkpoint, resuming, and randomness that a resume does not change.
 
-    After each epoch it writes, each by way of a temporary file, ``model.pt`` if the validation was the best so far (a
+    After each epoch it writes, each through a temporary file, ``model.pt`` if the validation was the best so far (a
     plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs). Where a new
     training would overwrite a file of an old one, that is set aside as ``model.previous.pt``, then
     ``model.previous2.pt``: no model is ever lost.
@@ -41,8 +41,8 @@ class TrainingState:
     A training that starts from the weights in ``model.pt`` validates them first, and leaves the file as it is until an
     epoch is better.
 
-    Every random state is set anew from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
-    for bit, k epochs and a resume, whatever drew random numbers in between.
+    Every random state is set again from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
+    for bit, k epochs and a resume, no matter what drew random numbers in between.
 
     It must be the last of the trainer's handlers, since it saves what the others have done to the epoch. Where several
     processes train, each needs it, and the first one writes.
@@ -55,7 +55,7 @@ class TrainingState:
         lr_scheduler: the schedule, or None.
         resume: go on from ``last_epoch.pt``.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
-            best model, which a resume knows, where MONAI's EarlyStopHandler would begin to count anew.
+            best model, which a resume knows, where MONAI's EarlyStopHandler would start counting again.
         seed: of all randomness.
         averaged: the network of averaged weights, where the evaluator measures that one: its state dict is the model
             then. None: the model is ``network``.

@@ -17,7 +17,7 @@ def test_a_bundle_is_found_by_its_name_and_by_its_folder(monkeypatch, tmp_path):
     assert Bundle.find("lungs").root.resolve() == Bundle.find(ROOT / "bundles" / "lungs").root == ROOT / "bundles/lungs"
     with pytest.raises(DataError, match="gone: no such bundle"):
         Bundle.find("gone")
-    with pytest.raises(DataError, match=f"{tmp_path}: is no bundle"):
+    with pytest.raises(DataError, match=f"{tmp_path}: is not a bundle"):
         Bundle(tmp_path)
 
 

@@ -19,7 +19,7 @@ class RandClutterd(RandomizableTransform, MapTransform):
 
     Args:
         keys: images of shape (1, x, y), y downwards, 0 black to 1 white.
-        label_key: a mask of shape (1, x, y), 0 or 1. Below a border nothing of the patient is left, so it becomes 0
+        label_key: a mask of shape (1, x, y), 0 or 1. Nothing of the patient is left below a border, so it becomes 0
             there; what else is drawn hides, but does not change, what lies behind it.
         prob: probability of each kind on its own.
         border: greatest width of a border, as a fraction of the image's size.

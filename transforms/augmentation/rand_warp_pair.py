@@ -20,8 +20,8 @@ class RandWarpPaird(RandomizableTransform, MapTransform):
     Not invertible: for training. MONAI's RandAffined resamples key by key, in float64, which on two cores was most of
     what augmentation costs, and its elastic deformation is a second resampling.
 
-    Floating-point values are interpolated linearly; of masks (integers, 0 or 1) those pixels stay of which at least
-    half is inside. What comes from beyond the border is 0.
+    Floating-point values are interpolated linearly; in masks (integers, 0 or 1) a pixel is inside
+    if at least half of it is. What comes from beyond the border is 0.
 
     Args:
         keys: tensors of shape (C, x, y), all of one x and y.

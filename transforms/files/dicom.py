@@ -14,7 +14,7 @@ from ..errors import DataError
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Headers can be wrong in more ways than can be listed: whatever fails on one is told with the file's name."""
+    """Headers can be wrong in more ways than can be listed: any failure is reported with the file's name."""
     try:
         yield
     except DataError:

@@ -35,7 +35,7 @@ def voxels(image: nibabel.Nifti1Image, path: Path) -> np.ndarray:
     """Read the voxels as float32, in the shape that the file has.
 
     Raises:
-        DataError: if the file is cut short, or holds what is no number.
+        DataError: if the file is cut short, or holds a value that is not a number.
     """
     try:
         values = np.asarray(image.dataobj, np.float32)
@@ -49,7 +49,7 @@ def voxels(image: nibabel.Nifti1Image, path: Path) -> np.ndarray:
 def plane_of(image: nibabel.Nifti1Image, path: Path) -> tuple[int, int]:
     """The (columns, rows) of a file that holds one slice, stored as it is shown.
 
-    That is as DICOM has it, and what is converted from it: the first axis to the patient's left or to posterior, the
+    That is as in DICOM, and in what is converted from it: the first axis to the patient's left or to posterior, the
     second to posterior or inferior.
 
     Raises:

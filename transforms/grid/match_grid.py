@@ -117,7 +117,7 @@ def _millimetres(affine: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def _describe(affine: np.ndarray, shape: Sequence[int]) -> str:
-    """Shape, spacing, extent and rotation in words that can be compared whatever the order of the axes."""
+    """Shape, spacing, extent and rotation in words that do not depend on the order of the axes."""
     corners = _millimetres(affine, np.array(list(product(*((0, length - 1) for length in shape))), float))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     main = np.abs(affine[:3, :3] / spacing).argmax(axis=1)  # by the patient's axis: right, anterior, superior

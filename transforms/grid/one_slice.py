@@ -12,7 +12,7 @@ from monai.transforms import MapTransform
 class OneSliced(MapTransform):
     """Appends the axis of slices: MetaTensors of shape (C, x, y) become (C, x, y, 1), with the same metadata.
 
-    For slices that were published as pictures, so that all that is made for volumes takes them. It must stand before
+    For slices that were published as pictures, so that everything made for volumes takes them. It must stand before
     the transforms that move pixels: what they have noted in the tensor is left out.
     """
 

@@ -32,7 +32,7 @@ def frontal_check(probability: np.ndarray) -> dict[str, Any]:
         probability: of lung, shape (x, y), 0 to 1.
 
     Returns:
-        ``frontal`` (bool), ``reasons`` (what speaks against it, in words) and the measures that they come from.
+        ``frontal`` (bool), ``reasons`` (why not, in words) and the measures that they come from.
     """
     parts, _ = label(probability >= 0.5)
     sizes = np.bincount(parts.ravel(), minlength=3)[1:]
@@ -72,7 +72,7 @@ class CheckFrontald(MapTransform):
             d["check"] = frontal_check(np.asarray(d[key][0].cpu()))
             if not d["check"]["frontal"]:
                 name = d[key].meta.get("filename_or_obj", "an image")
-                logger.warning("%s: may be no frontal chest radiograph: %s", name, "; ".join(d["check"]["reasons"]))
+                logger.warning("%s: may not be a frontal chest radiograph: %s", name, "; ".join(d["check"]["reasons"]))
         return d
 
 

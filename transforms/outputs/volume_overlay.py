@@ -15,7 +15,7 @@ from ..files.names import OutputLayout
 from .overlay import save_png
 from .save_file import SaveFiled
 
-# Of the classes 1, 2, ...: those of Okabe and Ito, told apart by people with any colour vision
+# For the classes 1, 2, ...: those of Okabe and Ito, which people with any colour vision can tell apart
 CLASS_COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#56b4e9", "#009e73", "#cc79a7", "#e69f00")
 COLUMNS, ROWS = 4, 3  # of slices in a picture
 

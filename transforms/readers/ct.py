@@ -1,6 +1,6 @@
 """Reads one CT, from a DICOM series or a NIfTI file. The one place that owns what a CT's voxels mean.
 
-Knows DICOM, NIfTI and MONAI's reader interface; knows no data set, and nothing of training.
+Knows DICOM, NIfTI and MONAI's reader interface; knows no data set and no training.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ AIR_HU = -1024.0  # what pixel padding becomes
 class CTReader(ImageReader):
     """Reads a CT for ``monai.transforms.LoadImaged``: a folder that holds one DICOM series, or a NIfTI file.
 
-    A list of the files of one DICOM series will do as well, where others lie in the same folder.
+    A list of the files of one DICOM series is taken too, for when the folder holds others.
 
     The array is float32 of shape (x, y, z): columns, rows, slices. Its values are Hounsfield units. Of a DICOM series
     each slice's stored values go through its own rescale (PS3.3 C.11.1); without one signed values are taken as they
     are. Pixel padding (C.7.5.1.1.2) becomes -1024 HU. Slices are in the order of their positions along the normal,
-    and the affine, from the index to millimetres in RAS, is wholly made of ImagePositionPatient,
+    and the affine, from the index to millimetres in RAS, is made only of ImagePositionPatient,
     ImageOrientationPatient and PixelSpacing (C.7.6.2.1.1). A NIfTI file gives its values and its affine as they are,
     so that a segmentation in NIfTI can be read by the same reader.
 
@@ -49,7 +49,7 @@ class CTReader(ImageReader):
         return True  # the content decides
 
     def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path | tuple[Path, ...]:
-        # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
+        # LoadImage turns any error that `read` raises into the text of its own error, but lets errors of `get_data`
         # through. So the files are opened there.
         if isinstance(data, (str, os.PathLike)):
             return Path(data)
@@ -178,7 +178,7 @@ def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         return np.zeros(stored.shape, bool)
     limit = dataset.get("PixelPaddingRangeLimit")
     bounds = [int(value), int(value if limit in (None, "") else limit)]
-    if int(dataset.PixelRepresentation):  # some write the tag as unsigned all the same
+    if int(dataset.PixelRepresentation):  # some write the tag as unsigned even so
         bounds = [bound - 65536 if bound > 32767 else bound for bound in bounds]
     return (stored >= min(bounds)) & (stored <= max(bounds))
 
@@ -192,7 +192,7 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
         raise DataError(f"{path}: has the shape {image.shape}; a CT has three axes. Give one volume.")
     if int(image.header.get("sform_code", 1)) == 0 and int(image.header.get("qform_code", 1)) == 0:
         raise DataError(
-            f"{path}: says nothing of its orientation (sform_code and qform_code are 0), so left and right cannot be "
+            f"{path}: does not say its orientation (sform_code and qform_code are 0), so left and right cannot be "
             "told. Convert it again from its source."
         )
     affine = np.asarray(image.affine, float)

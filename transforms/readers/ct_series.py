@@ -1,6 +1,6 @@
 """Finds the slices of a CT series in a folder, puts them in order, and checks that they make one straight volume.
 
-Reads headers only. Knows nothing of what the pixels mean: that is ct_reader.py.
+Reads headers only. Does not know what the pixels mean: that is ct.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 from ..errors import DataError
 from ..files.dicom import first_bytes, naming
 
-POSITION_TOLERANCE_MM = 0.1  # of a slice from where an evenly spaced, straight series has it; scanners round to 0.1
+POSITION_TOLERANCE_MM = 0.1  # of a slice from its place in an evenly spaced, straight series; scanners round to 0.1
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine, without unit: 0.06 degrees
 PIXEL_SPACING_TOLERANCE_MM = 1e-4  # 0.05 mm across 512 pixels
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point left, posterior, superior; MONAI's right, anterior
@@ -62,7 +62,7 @@ class CTVolume:
 
 
 def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple[Path, Dataset]]:
-    """The images of the one series in a folder, localizers and what is no image left out, and their headers.
+    """The images of the one series in a folder, without localizers and other objects, and their headers.
 
     Args:
         folder: where the files are.
@@ -149,7 +149,7 @@ def _read_header(path: Path) -> Dataset | None:
                 return None
             raise DataError(
                 f"{path}: not a DICOM file: {first_bytes(path)}. Copy it again; or take it out of the folder if it "
-                "is no slice."
+                "is not a slice."
             )
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
     except DataError:
@@ -183,10 +183,10 @@ def _check_slice(path: Path, header: Dataset) -> None:
         )
     missing = [tag for tag in REQUIRED_TAGS if header.get(tag) in (None, "")]
     if missing:
-        kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is no CT Image by its SOPClassUID"
+        kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is not a CT Image by its SOPClassUID"
         raise DataError(
             f"{path}: lacks {', '.join(missing)}{kind}: where it lies is not known. Take it out of the folder if it is "
-            "no slice, or export the series again."
+            "not a slice, or export the series again."
         )
     values = np.array([*header.ImagePositionPatient, *header.ImageOrientationPatient, *header.PixelSpacing], float)
     if len(values) != 11 or not np.isfinite(values).all() or min(values[9:]) <= 0:
@@ -242,10 +242,10 @@ def _slice_spacing(folder: Path, slices: list[tuple[Path, Dataset]], along: np.n
     if len(doubled):
         (one, header), (other, other_header) = slices[doubled[0]], slices[doubled[0] + 1]
         phases = header.get("AcquisitionNumber") != other_header.get("AcquisitionNumber")
-        mend = "one folder for each AcquisitionNumber (0020,0012)" if phases else "keep one of each"
+        fix = "one folder for each AcquisitionNumber (0020,0012)" if phases else "keep one of each"
         raise DataError(
             f"{folder}: slices are doubled ({len(doubled)} in all): {one.name} and {other.name}, the first pair, lie "
-            f"{gaps[doubled[0]]:.3g} mm apart (ImagePositionPatient (0020,0032)). Correct the folder: {mend}."
+            f"{gaps[doubled[0]]:.3g} mm apart (ImagePositionPatient (0020,0032)). Correct the folder: {fix}."
         )
     usual = float(np.median(gaps))
     steps = np.rint(gaps / usual).astype(int)
@@ -265,7 +265,7 @@ def _slice_spacing(folder: Path, slices: list[tuple[Path, Dataset]], along: np.n
     if abs(along[worst] - even[worst]) > POSITION_TOLERANCE_MM:
         raise DataError(
             f"{folder}: its slices are unevenly spaced, {gaps.min():.4g} to {gaps.max():.4g} mm apart: "
-            f"{slices[worst][0].name} is {abs(along[worst] - even[worst]):.3g} mm from where an even series has it "
+            f"{slices[worst][0].name} is {abs(along[worst] - even[worst]):.3g} mm from its place in an even series "
             f"({POSITION_TOLERANCE_MM:g} mm is allowed). Export an evenly spaced series."
         )
     return float((along[-1] - along[0]) / (len(along) - 1))

@@ -1,6 +1,6 @@
-"""Finds in a tree of mixed files the cases that a reader can take: each header is read once, whatever it is of.
+"""Finds in a tree of mixed files the cases that a reader can take: each header is read once, of any kind of file.
 
-A case is a radiograph or a CT. What is none is left out, with the reason. Knows no bundle and no network.
+A case is a radiograph or a CT. Everything else is left out, with the reason. Knows no bundle and no network.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Index:
 
     Attributes:
         cases: sorted by path.
-        left_out: each file that is part of no case, and why; sorted by path.
+        left_out: each file that is not part of a case, and why; sorted by path.
     """
 
     cases: list[Case]
@@ -137,7 +137,7 @@ def find_images(
     Args:
         folder: is searched with all that is below it.
         reader: that will read the images, a CTReader or a RadiographReader.
-        output_dir: where masks and overlays go: what lies below it is no input.
+        output_dir: where masks and overlays go: what lies below it is not an input.
 
     Returns:
         ``[{"image": path}, ...]``, sorted by path; of a CT series the folder, or its files where it lies among others.

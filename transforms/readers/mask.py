@@ -25,7 +25,7 @@ class MaskReader(ImageReader):
     in some sets: they are given as a list.
 
     PNG and JPEG masks are grey; one that holds 0 and 1 and nothing else is a label map, as drawing tools write it. In
-    NIfTI and in DICOM (as MONAI Label saves the masks of DICOM images) whatever is not 0 is inside.
+    NIfTI and in DICOM (as MONAI Label saves the masks of DICOM images) everything but 0 is inside.
 
     Args:
         threshold: of the grey values, on the scale of 8 bits: above it is inside. Masks that were resized or saved as

@@ -1,6 +1,6 @@
 """Reads one radiograph. The one place that owns what a radiograph's pixels mean.
 
-Knows DICOM, PNG, JPEG, NIfTI and MONAI's reader interface; knows no data set, and nothing of training.
+Knows DICOM, PNG, JPEG, NIfTI and MONAI's reader interface; knows no data set and no training.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class RadiographReader(ImageReader):
     The array is float32 of shape (x, y): columns first, x to the right and y downwards, as MONAI's readers give it.
     Its values are those meant for display, 0 black (air) to 1 white: stored values go through the modality LUT or
     rescale (PS3.3 C.11.1), the first VOI LUT, else the first window (C.11.2), and MONOCHROME1 is inverted
-    (C.7.6.3.1.2). Where the file has neither VOI LUT nor window, the range that its bits can hold becomes 0 to 1.
+    (C.7.6.3.1.2). Where the file has no VOI LUT and no window, the range that its bits can hold becomes 0 to 1.
     Pixel padding (C.7.5.1.1.2) becomes 0. A PNG or JPEG file is taken as it is shown: its range of 8 or 16 bits becomes
     0 to 1, and colour becomes luminance. Such a file does not say its pixel spacing. A NIfTI file of one slice, as
-    viewers and MONAI Label make of radiographs, has forgotten how its values are to be shown: floating point values in
+    viewers and MONAI Label make of radiographs, does not say how its values are to be shown: floating point values in
     0 to 1 are taken as they are, of others the least becomes 0 and the greatest 1.
 
     The affine maps the index (x, y) to millimetres in the plane of the image. A radiograph has no position in the
-    patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as ITK has it,
+    patient, so its origin is the first pixel and its axes are those of the image: LPS identity, as in ITK,
     written as RAS because MONAI's affines are RAS. A NIfTI file's affine is kept as it is. The metadata's
     ``file_shape`` is (x, y), or (x, y, 1) where a NIfTI file has three axes.
 
@@ -76,7 +76,7 @@ class RadiographReader(ImageReader):
         return True  # DICOM files often have no extension; the content decides
 
     def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path:
-        # LoadImage turns whatever `read` raises into the text of an error of its own, but lets errors of `get_data`
+        # LoadImage turns any error that `read` raises into the text of its own error, but lets errors of `get_data`
         # through. So the file is opened there.
         paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
         if len(paths) != 1:

@@ -465,7 +465,7 @@ def test_the_labels_of_the_store_are_what_training_gets(of_store, orthanc, store
     assert of_store.good("GET", "/datastore/?output=train").json() == []
     request = {"max_epochs": 1, "val_split": 0.5, "device": "cpu"}
     assert not of_store("POST", "/train/lungs?run_sync=true", json=request).ok
-    assert of_store.said("the store has no segmentation with a segment of lungs that a person had a hand in")
+    assert of_store.said("the store has no segmentation with a segment of lungs that a person took part in")
 
 
 def test_no_patient_is_named_in_the_log(of_store, stored):

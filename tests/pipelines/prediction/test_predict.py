@@ -204,7 +204,7 @@ def test_pictures_get_masks_but_no_dicom(tmp_path, settings, cohort):
     assert np.asarray(Image.open(tmp_path / "png" / "b_mask.png")).shape == (40, 60)
     assert run("lungs", tree, tmp_path / "seg", settings, format="seg", fractional=True) == 0
     assert {p.name for p in (tmp_path / "seg").glob("*.dcm")} == {"a_seg.dcm"}
-    assert "is no DICOM" in str(summary(tmp_path / "seg")["left_out"])
+    assert "is not a DICOM file" in str(summary(tmp_path / "seg")["left_out"])
     assert pydicom.dcmread(tmp_path / "seg" / "a_seg.dcm").SegmentationType == "FRACTIONAL"
 
 

@@ -26,7 +26,7 @@ def test_folders_are_made_and_left_empty(tmp_path, name):
 
 
 def test_a_wrong_root_is_told_before_a_folder_is_made(tmp_path):
-    with pytest.raises(DataError, match=r"lung: is no bundle.*holds bundles/, or give.*--bundle_root"):
+    with pytest.raises(DataError, match=r"lung: is not a bundle.*holds bundles/, or give.*--bundle_root"):
         start(tmp_path / "lung", [tmp_path / "lung" / "models"])
     assert list(tmp_path.iterdir()) == []
 

@@ -44,7 +44,7 @@ def test_what_is_not_frontal_is_flagged_with_the_reason(probability, reason):
 def test_check_is_logged_with_the_file_and_saved(tmp_path, caplog):
     pred = MetaTensor(torch.zeros(1, 50, 50), meta={"filename_or_obj": str(tmp_path / "in" / "hand.png")})
     data = CheckFrontald()({"pred": pred})
-    assert "hand.png: may be no frontal chest radiograph: what looks like lung covers 0%" in caplog.text
+    assert "hand.png: may not be a frontal chest radiograph: what looks like lung covers 0%" in caplog.text
     SaveCheckd("pred", OutputLayout(tmp_path / "out", tmp_path / "in", "check", ".json"))(data)
     saved = json.loads((tmp_path / "out" / "hand_check.json").read_text())
     assert saved["frontal"] is False and "covers 0%" in saved["reasons"][0]
