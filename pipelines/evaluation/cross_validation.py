@@ -58,7 +58,7 @@ def cross_validate(
         folds: how many.
         seed: of the folds and of each training.
         overlays: names of the bundle's overlays, such as ``usual_way``.
-        evaluation: names of overlays of the evaluation alone, such as ``evaluate_in_lungs``.
+        evaluation: names of overlays of the evaluation alone, such as ``in_lungs``.
         trained: the output folder of another cross-validation with the same manifest, folds and seed, whose models are
             evaluated: nothing is trained.
         against: the output folder of another cross-validation with the same manifest, folds and seed: the mean
