@@ -62,5 +62,5 @@ def test_labels_of_radiographs_may_be_pictures(tmp_path):
     with pytest.raises(DataError, match=r"is of \(3, 4\) pixels, its image of \(5, 4\)"):
         on_grid(tmp_path / "small.png", image)
     nibabel.save(nibabel.Nifti1Image(np.full((5, 4, 1), 0.5, np.float32), np.eye(4)), tmp_path / "half.nii.gz")
-    with pytest.raises(DataError, match="no whole numbers"):
+    with pytest.raises(DataError, match="not whole numbers"):
         on_grid(tmp_path / "half.nii.gz", image)
