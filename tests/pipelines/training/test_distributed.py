@@ -41,6 +41,9 @@ TWO, ONE = (
     for share in (1, 2)
 )
 BUNDLES = sorted(TWO)
+pytestmark = pytest.mark.xdist_group("two processes")  # each pair is run once for all tests
+slow = pytest.mark.slow
+RUNS = [pytest.param(name, marks=[] if name == "pneumonia" else slow) for name in (*BUNDLES, "whole")]
 # after the first of two epochs, as if killed: the plan is still that of both
 STOPPED = {"train#trainer#max_epochs": 1, "lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
 
@@ -157,7 +160,7 @@ def cohort(folder: Path) -> dict[str, str]:
     return {"dataset_dir": str(folder / "cohort"), "manifest": str(folder / "cohort" / "manifest.json")}
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", RUNS[:-1])
 def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle, trained, tmp_path):
     folder = trained(bundle)
     settings = {**ONE[bundle], **NO_AUGMENTATION, **cohort(folder), **folders(tmp_path)}
@@ -173,7 +176,7 @@ def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle,
         assert logs[1][column].tolist() == pytest.approx(logs[0][column].tolist(), abs=1e-4)
 
 
-@pytest.mark.parametrize("run", [*BUNDLES, "whole"])
+@pytest.mark.parametrize("run", RUNS)
 def test_validation_is_that_of_one_process_with_the_same_weights(run, trained, tmp_path):
     """No image counts twice, though one process has more of them than the other; ``whole`` has batch norm."""
     folder = trained(run)
@@ -190,7 +193,7 @@ def test_validation_is_that_of_one_process_with_the_same_weights(run, trained, t
         assert log[metric] == pytest.approx(value, abs=1e-6), metric
 
 
-@pytest.mark.parametrize("run", [*BUNDLES, "whole"])
+@pytest.mark.parametrize("run", RUNS)
 def test_one_process_alone_writes(run, trained):
     folder = trained(run)
     assert sorted(os.listdir(folder / "models")) == ["last_epoch.pt", "model.json", "model.pt"]
@@ -206,6 +209,7 @@ def test_phantoms_are_drawn_once_and_one_process_alone_logs(trained):
     assert len(list((trained("pneumonia") / "cache").iterdir())) == 16 + 3
 
 
+@slow
 def test_resumed_training_is_the_uninterrupted_one(trained):
     whole, parts = (read_checkpoint(trained(run) / "models" / "last_epoch.pt") for run in ("whole", "parts"))
     assert whole["epoch"] == parts["epoch"] == 2
@@ -216,6 +220,7 @@ def test_resumed_training_is_the_uninterrupted_one(trained):
     pd.testing.assert_frame_equal(logs[0].drop(columns=drop), logs[1].drop(columns=drop))
 
 
+@slow
 def test_processes_augment_each_in_its_own_way(trained, tmp_path):
     """All images are the same, and one process draws as the first of two does."""
     data = same_images(trained("lungs") / "cohort")
@@ -224,6 +229,7 @@ def test_processes_augment_each_in_its_own_way(trained, tmp_path):
     assert abs(losses(tmp_path)[0] - losses(trained("whole"))[0]) > 1e-4
 
 
+@slow
 def test_patience_ends_all_processes_and_the_earlier_model_is_set_aside_once(trained):
     models = trained("patient") / "models"
     state = read_checkpoint(models / "last_epoch.pt")
@@ -239,6 +245,7 @@ def test_patience_ends_all_processes_and_the_earlier_model_is_set_aside_once(tra
     assert sorted(os.listdir(models)) == sorted(kept)
 
 
+@slow
 def test_bad_image_ends_all_processes(trained, tmp_path):
     cohort = tmp_path / "cohort"
     draw_phantoms(cohort, patients=10, size=64, seed=3)
