@@ -1,4 +1,4 @@
-"""The error that tells a user what is wrong with their data, and what of errors and notices a program shows."""
+"""The error that tells users what is wrong with their data, and which errors and notices a program shows."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def write_report(
     path: os.PathLike | str,
     algorithm: Algorithm,
 ) -> None:
-    """Write the boxes found on one radiograph as a Structured Report that nobody has verified.
+    """Write the boxes found on one radiograph as an unverified Structured Report.
 
     Each box is a closed polyline in pixels of the image, from the first pixel's upper left corner (PS3.3 C.18.6.1.1),
     with the certainty of the finding in percent. Without any box the report says that the finding is absent.

@@ -129,7 +129,7 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
         mask: (x, y), bool.
 
     Returns:
-        for each polygon its points, (n, 2), in pixels, of which (0, 0) is the centre of the first; not closed by
+        for each polygon its points, (n, 2), in pixels: (0, 0) is the centre of the first; not closed by
         repeating the first.
     """
     fine = np.pad(mask, 1).repeat(2, axis=0).repeat(2, axis=1)  # four a pixel, so that lines run beside centres

@@ -25,7 +25,7 @@ try:
 except ImportError as error:
     raise DataError("Writing DICOM needs the package highdicom: run pip install 'highdicom>=0.28'.") from error
 
-logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of all that it handles
+logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs the UIDs of everything that it handles
 
 SERIES_NUMBER = 9000  # plus that of the source: above what scanners count to, so that it is listed after them
 MANUFACTURER = "radbundles"
@@ -56,7 +56,7 @@ def read_source(path: os.PathLike | str) -> Dataset:
             f"{path}: lacks {', '.join(missing)}, which a DICOM object must refer to. Export it again, or write PNG "
             "or NIfTI: --format."
         )
-    # highdicom of pydicom 2 asks for both where an image was compressed with loss, and many say no more than that
+    # highdicom of pydicom 2 asks for both where an image was compressed with loss, and many do not say more
     lossy = LOSSY if header.get("LossyImageCompression") == "01" else ()
     for tag in (*MAY_BE_EMPTY, *lossy):
         if not header.get(tag):

@@ -38,7 +38,7 @@ class MeanOfOrgans(ConfusionMatrixMetric):
 def confusion_matrix(truth: torch.Tensor, predicted: torch.Tensor, classes: int) -> np.ndarray:
     """Count the voxels of each class that are predicted as each class.
 
-    MONAI's counts are those of one class against the rest, from which who is taken for whom cannot be told.
+    MONAI counts one class against the rest, which does not show which class is taken for which.
 
     Args:
         truth: labels of shape (..., z), 0 to classes - 1.

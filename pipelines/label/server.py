@@ -1,4 +1,4 @@
-"""Starts MONAI Label with bundles in it: prepares the application's folder and what the server is told.
+"""Starts MONAI Label with bundles in it: prepares the application's folder and the server's settings.
 
 Knows MONAI Label's command line and settings; what runs inside the server is in app.py.
 """

@@ -77,7 +77,7 @@ class RadiologyStore(DICOMWebDatastore):
             with tempfile.TemporaryDirectory() as scratch:
                 made = Path(scratch) / path.name
                 series_to_nifti(folder, made)
-                # no more than this: what MONAI Label knows of an image goes into its log
+                # nothing else: what MONAI Label knows about an image goes into its log
                 super(DICOMWebDatastore, self).add_image(image_id, str(made), {"SeriesInstanceUID": image_id})
         return str(path)
 

@@ -39,8 +39,8 @@ class Prediction:
     Args:
         bundle: what predicts.
         dataset_dir: the tree of images.
-        output_dir: where outputs go, in the tree's structure: masks, overlays, ``predictions.jsonl``, to which each
-            case adds a line, and ``summary.json``.
+        output_dir: where outputs go, in the tree's structure: masks, overlays, ``predictions.jsonl``, a line
+            for each case, and ``summary.json``.
         format: of the masks, see :data:`pipelines.prediction.formats.FORMATS`; the bundle's own if not given.
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
@@ -83,8 +83,8 @@ class Prediction:
         # a tree may be moved, and a bundle given by name or by folder
         moved = (*places, "bundle_root", "weights")
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
-        told = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
-        self.settings = hashlib.sha256(told.encode()).hexdigest()
+        described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
+        self.settings = hashlib.sha256(described.encode()).hexdigest()
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool) -> None:
         self.format = choose_format(self.bundle, format, fractional)

@@ -1,4 +1,4 @@
-"""What has been predicted: a line of JSON a case, appended as it ends, so that a kill loses no more than one case."""
+"""What has been predicted: a line of JSON a case, appended as it ends, so that a kill loses one case at most."""
 
 from __future__ import annotations
 

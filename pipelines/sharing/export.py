@@ -190,7 +190,7 @@ def _demand_multiples(model: Any, step: int) -> None:
     """Let an ONNX model refuse other sizes by a message that names the multiple. Works in place.
 
     ONNX has no assertions, and a network may fail anywhere, or not at all. So the image goes through a Reshape to its
-    own size rounded down to multiples, which does nothing, or fails and tells its name.
+    own size rounded down to multiples, which does nothing, or fails with its name in the message.
     """
     from onnx import helper, numpy_helper
 

@@ -71,7 +71,7 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
         "usual way, cached": _Way(bundle, usual, True, overrides),
         "this bundle, cached": _Way(bundle, ours, True, overrides),
     }
-    if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # nobody reads a volume for a slice
+    if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # else a volume is read for each slice
         ways = {
             "usual way, not cached": _Way(bundle, usual, False, overrides),
             "this bundle, not cached": _Way(bundle, ours, False, overrides),

@@ -35,7 +35,7 @@ class TrainingState:
 
     After each epoch it writes, each through a temporary file, ``model.pt`` if the validation was the best so far (a
     plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs). Where a new
-    training would overwrite a file of an old one, that is set aside as ``model.previous.pt``, then
+    training would overwrite a file of an old one, that is kept as ``model.previous.pt``, then
     ``model.previous2.pt``: no model is ever lost.
 
     A training that starts from the weights in ``model.pt`` validates them first, and leaves the file as it is until an
@@ -184,7 +184,7 @@ class TrainingState:
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
     def _path(self, name: str) -> Path:
-        """Where to write; before the first time, a file of an earlier training is set aside."""
+        """Where to write; before the first time, a file of an earlier training is renamed."""
         path = self.folder / name
         if name not in self.written and path.exists():
             aside = path.with_name(f"{path.stem}.previous{path.suffix}")

@@ -17,7 +17,7 @@ COPY_SEED = 1_000_003  # apart from the seeds of epochs
 class StressedDataset(CachedDataset):
     """Each item as it is, and copies changed by random transforms that draw the same at every reading.
 
-    Validation on images of the hospital trained on cannot see that a model fails next door. So the model is chosen by
+    Validation on images of the hospital trained on cannot show that a model fails elsewhere. So the model is chosen by
     how well it does where exposure, position, borders, clutter and disease differ.
 
     Args:

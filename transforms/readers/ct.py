@@ -192,8 +192,8 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
         raise DataError(f"{path}: has the shape {image.shape}; a CT has three axes. Give one volume.")
     if int(image.header.get("sform_code", 1)) == 0 and int(image.header.get("qform_code", 1)) == 0:
         raise DataError(
-            f"{path}: does not say its orientation (sform_code and qform_code are 0), so left and right cannot be "
-            "told. Convert it again from its source."
+            f"{path}: does not say its orientation (sform_code and qform_code are 0), so left and right are not "
+            "known. Convert it again from its source."
         )
     affine = np.asarray(image.affine, float)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)

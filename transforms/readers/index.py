@@ -45,7 +45,7 @@ class Case:
         image: as MONAI's LoadImaged takes it: a file, a folder that holds one series, or the files of a series that
             lies among others.
         files: its files; of a CT series in the order of the slices.
-        identity: a hash of where its files are and of what tells whether they have changed.
+        identity: a hash of where its files are and of what changes when they do.
         is_dicom: or a picture, or NIfTI.
     """
 
@@ -198,7 +198,7 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
         elif header.get("Modality") != "CT":
             why_not = f"its Modality (0008,0060) is {header.get('Modality') or 'missing'}, not CT"
         elif "Rows" not in header or is_localizer(header):
-            why_not = "is a localizer" if "Rows" in header else "has no Rows (0028,0010): it is no image, or cut short"
+            why_not = "is a localizer" if "Rows" in header else "has no Rows (0028,0010): not an image, or cut short"
         elif (why_not := _copy_of(header, path, seen)) is None:
             series[str(header.get("SeriesInstanceUID") or path.parent)].append((path, header))
         if why_not:

@@ -104,7 +104,7 @@ class RadiographReader(ImageReader):
             if self.unknown_spacing == "refuse":
                 raise DataError(
                     f"{path}: a PNG or JPEG file does not say its pixel spacing. Give the DICOM file; or, where pixels "
-                    "will do as the unit, set unknown_spacing to 'pixels': --unknown_spacing pixels, or "
+                    "can be the unit, set unknown_spacing to 'pixels': --unknown_spacing pixels, or "
                     "--reader#unknown_spacing pixels for a bundle."
                 )
             return open_picture(path), None
@@ -132,7 +132,7 @@ class RadiographReader(ImageReader):
         if spacing is None and self.unknown_spacing == "refuse":
             raise DataError(
                 f"{path}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
-                "PixelSpacing (0028,0030) to the file; or, where pixels will do as the unit, set unknown_spacing to "
+                "PixelSpacing (0028,0030) to the file; or, where pixels can be the unit, set unknown_spacing to "
                 "'pixels': --unknown_spacing pixels, or --reader#unknown_spacing pixels for a bundle."
             )
         return spacing
@@ -273,7 +273,7 @@ def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _first_window(dataset: Dataset) -> tuple[float, float] | None:
-    """Center and width of the window, if there is one. There may be several, of which the first is the preferred."""
+    """Center and width of the window, if there is one. The first of several is the preferred one."""
     values = [dataset.get(tag) for tag in ("WindowCenter", "WindowWidth")]
     if any(value is None or value == "" for value in values):
         return None

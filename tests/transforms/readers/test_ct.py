@@ -187,7 +187,7 @@ def test_nifti_that_is_refused(tmp_path):
         ("sheared.nii", "not at right angles"),
         ("flat.nii", "a CT has three axes"),
         ("several.nii", "a CT has three axes"),
-        ("lost.nii", "left and right cannot be told"),
+        ("lost.nii", "left and right are not known"),
         ("nan.nii", "not a number"),
         ("text.nii", "cannot be read as NIfTI"),
         ("cut.nii", "cut short"),
