@@ -25,6 +25,7 @@ def phantoms(tmp_path_factory):
     return draw_phantoms(tmp_path_factory.mktemp("cv") / "phantoms", patients=12, size=64, truth="opacity")
 
 
+@pytest.mark.slow
 def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     arguments = (Bundle("bundles/opacity"), f"{phantoms}/manifest.json", phantoms)
