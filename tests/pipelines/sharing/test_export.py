@@ -57,7 +57,10 @@ def expected(module, images):
     return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
-@pytest.mark.parametrize(("bundle", "channels", "classes"), [("pneumonia", 1, 1), ("lungs", 1, 1), pytest.param("abdomen", 3, 6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("bundle", "channels", "classes"),
+    [("pneumonia", 1, 1), ("lungs", 1, 1), pytest.param("abdomen", 3, 6, marks=pytest.mark.slow)],
+)
 def test_onnx_runtime_gives_the_probabilities_of_torch_at_any_batch_and_size(
     network, tmp_path, bundle, channels, classes
 ):
