@@ -4,17 +4,18 @@ from .classic_unet import ClassicUNet
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
-from .prepare import Precision, fast_precision, prepare
+from .prepare import OutputError, Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
-from .weights import WeightsError, check_fits, load_weights, read_checkpoint
+from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint
 
 __all__ = [
     "SLICE_OFFSETS",
     "ClassicUNet",
     "FocalBCEDiceLoss",
     "MobileNetV3LargeEncoder",
+    "OutputError",
     "Precision",
     "SizeError",
     "SliceChannels",
@@ -28,6 +29,7 @@ __all__ = [
     "load_imagenet_encoder",
     "load_weights",
     "prepare",
+    "read_about",
     "read_checkpoint",
     "slice_channels",
 ]

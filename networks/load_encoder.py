@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 EXPANDING = re.compile(r"(^|\.)(model|submodule)\.2\.|^head\.")
 
 
-def load_encoder(network: UNet, path: os.PathLike | str) -> UNet:
+def load_encoder(network: UNet, path: os.PathLike | str, force: bool = False) -> UNet:
     """Load the contracting path, from the input to the bottom, and leave the expanding path as it is.
 
     With a hundred images a network that starts from one trained on a related task learns more than from random
@@ -25,17 +25,18 @@ def load_encoder(network: UNet, path: os.PathLike | str) -> UNet:
     Args:
         network: a MONAI UNet.
         path: the state dict of a MONAI UNet with the same contracting path.
+        force: as of :func:`networks.read_checkpoint`.
 
     Returns:
         ``network``
 
     Raises:
-        WeightsError: if the file cannot be loaded, or the contracting paths differ.
+        WeightsError: if the file cannot be loaded, the contracting paths differ, or a value is not finite.
     """
     if not isinstance(network, UNet):
         raise WeightsError(f"{path}: an encoder can be loaded into MONAI's UNet, not into {type(network).__name__}.")
     own = network.state_dict()
-    state = {name: value for name, value in read_checkpoint(path).items() if not EXPANDING.search(name)}
+    state = {name: value for name, value in read_checkpoint(path, force).items() if not EXPANDING.search(name)}
     check_fits(network, {**{name: value for name, value in own.items() if EXPANDING.search(name)}, **state}, path)
     network.load_state_dict(state, strict=False)  # what is missing is the expanding path: all else was checked
     logger.info("started from the contracting path of %s: %d of %d tensors", path, len(state), len(own))

@@ -16,6 +16,12 @@ from torch.nn.modules.dropout import _DropoutNd
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+class OutputError(ValueError):
+    """A network gave what is no number: masks of it would be empty or full without a word. The message says it all."""
+
+    plain = True  # shown without a traceback
+
+
 def fast_precision(device: torch.device | str) -> torch.dtype:
     """bfloat16 where the device computes it in hardware, else float32.
 
@@ -54,7 +60,8 @@ def prepare(
             scoring sets it, to tell images apart by how unsure the network is. Not for training.
 
     Returns:
-        ``network``, its convolutions in channels-last order.
+        ``network``, its convolutions in channels-last order. But for training its outputs are checked: where one is
+        not finite it raises OutputError.
 
     Raises:
         ValueError: if the precision is not known, or dropout is wanted of a network without dropout layers.
@@ -102,4 +109,23 @@ def _forward(self: _Prepared, image: torch.Tensor) -> torch.Tensor:
     enabled = self.autocast_dtype != torch.float32
     with torch.autocast(tensor.device.type, dtype=self.autocast_dtype if enabled else None, enabled=enabled):
         output = self.compute(self, tensor).float()
+    # here, since all that predicts or measures comes by; in training the loss tells, and a GPU is not to wait
+    if not (self.training and torch.is_grad_enabled()):
+        _check_finite(output, image)
     return convert_to_dst_type(output, image)[0] if isinstance(image, MetaTensor) else output
+
+
+def _check_finite(output: torch.Tensor, image: torch.Tensor) -> None:
+    finite = torch.isfinite(output)
+    if finite.all():
+        return
+    if torch.isfinite(image).all():
+        fault = "its weights are damaged, its training has diverged, or its precision is too low. Give other weights"
+        fault += ", train with a smaller learning_rate, or set precision to float32."
+    else:
+        fault = "the image holds such values itself. Leave it out, or export it again."
+    name = image.meta.get("filename_or_obj") if isinstance(image, MetaTensor) else None
+    raise OutputError(
+        f"{f'{name}: ' if isinstance(name, str) else ''}{(~finite).sum():,} of {finite.numel():,} values that the "
+        f"network gave are not finite: {fault}"
+    )

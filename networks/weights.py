@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import logging
 import os
@@ -20,39 +22,90 @@ class WeightsError(ValueError):
     plain = True  # the message says it all: shown without a traceback
 
 
-def read_checkpoint(path: os.PathLike | str) -> dict:
+def read_checkpoint(path: os.PathLike | str, force: bool = False) -> dict:
     """Load a file of ``torch.save``, or one named ``.safetensors``, without running any code from it, onto the CPU.
 
+    Args:
+        path: the file. If the JSON file of the same name beside it holds a SHA-256, that must be the file's.
+        force: load it though it is another, and say so.
+
     Raises:
-        WeightsError: if it is missing, or is not a dictionary of tensors and plain values.
+        WeightsError: if it is missing, is not a dictionary of tensors and plain values, or is not the file that the
+            JSON file describes.
     """
-    path = Path(path)
+    return _read(Path(path), force)[0]
+
+
+def _read(path: Path, force: bool) -> tuple[dict, dict[str, Any]]:
+    """A file of weights, and what the JSON file beside it says of it."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file. Train first, or give the file of another training.")
+    data = path.read_bytes()  # what is compared is what is loaded
+    sha256 = hashlib.sha256(data).hexdigest()
+    if about := read_about(path, sha256):
+        _check_hash(path, about.pop("sha256", None), sha256, force)
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # not everyone who runs a bundle has it, or needs it
+            from safetensors.torch import load  # not everyone who runs a bundle has it, or needs it
 
-            content = load_file(path)
+            content = load(data)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except ImportError as error:
         raise WeightsError(f"{path}: reading it needs the package safetensors: run pip install safetensors.") from error
     except Exception as error:  # torch.load fails in pickle, zipfile or its own ways
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: cannot be loaded as weights ({reason}). Copy it again, or train again.") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict. Give another file.")
-    return content
+    return content, about
 
 
-def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -> nn.Module:
-    """Load a state dict into a network; every name and shape must fit.
+def read_about(path: os.PathLike | str, sha256: str | None = None) -> dict[str, Any]:
+    """What the JSON file of the same name beside a file of weights says of it; nothing if there is none.
+
+    Args:
+        path: the file of weights.
+        sha256: its hash. While a training replaces a model, the JSON file describes the new one and, under ``before``,
+            the old one, so that whichever is there after a kill is described: by its hash the right one is found.
+
+    Raises:
+        WeightsError: if the JSON file is damaged.
+    """
+    beside = Path(path).with_suffix(".json")
+    if not beside.is_file():
+        return {}
+    try:
+        about = json.loads(beside.read_text())
+    except (ValueError, RecursionError) as error:  # neither text nor JSON
+        raise WeightsError(f"{beside}: is not JSON ({error}). Copy it again, beside the weights.") from error
+    before = about.pop("before", {}) if isinstance(about, dict) else {}
+    if not isinstance(about, dict) or not isinstance(before, dict) or not isinstance(about.get("settings", {}), dict):
+        raise WeightsError(f"{beside}: holds a {type(about).__name__}, not what weights are. Copy it again.")
+    return before if sha256 is not None and before.get("sha256") == sha256 else about
+
+
+def _check_hash(path: Path, told: str | None, sha256: str, force: bool) -> None:
+    beside = path.with_suffix(".json").name
+    if told is None:
+        logger.warning("%s: damage would not be seen, since %s does not hold its SHA-256", path, beside)
+    elif told != sha256:
+        fault = f"is damaged, or not the file that {beside} describes"
+        figures = f"its SHA-256 begins with {sha256[:12]}, and {beside} was written for {str(told)[:12]}"
+        if not force:
+            mend = "Copy both again; or load it all the same with --force_weights True."
+            raise WeightsError(f"{path}: {fault}: {figures}. {mend}")
+        logger.warning("%s: %s, AND IS LOADED ALL THE SAME: %s", path, fault.upper(), figures)
+
+
+def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = False, **settings: Any) -> nn.Module:
+    """Load a state dict into a network; every name and shape must fit, and every value must be finite.
 
     Args:
         network: any module; its parameters keep their device.
         path: a file of ``torch.save(network.state_dict(), path)``. If there is a JSON file of the same name beside
             it, what it says of the weights goes into the log.
+        force: as of :func:`read_checkpoint`.
         settings: what the network will be used with and its weights do not hold, such as ``image_size``. Where that
             JSON file says that another value was trained with, the weights are refused.
 
@@ -60,11 +113,10 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
         ``network``
 
     Raises:
-        WeightsError: as :func:`read_checkpoint`, if the JSON file is damaged, or if the weights are those of another
-            network or other settings.
+        WeightsError: as :func:`read_checkpoint` and :func:`check_fits`, or if the weights are those of other settings.
     """
-    check_fits(network, state := read_checkpoint(path), path)
-    about = _about(Path(path).with_suffix(".json"))
+    state, about = _read(Path(path), force)
+    check_fits(network, state, path)
     trained_with = about.pop("settings", {})
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
@@ -78,30 +130,20 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
     return network
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """What a JSON file says of the weights beside it; nothing if there is none."""
-    try:
-        about = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:  # neither text nor JSON
-        raise WeightsError(f"{path}: is not JSON ({error}). Copy it again, beside the weights.") from error
-    if not isinstance(about, dict):
-        raise WeightsError(f"{path}: holds a {type(about).__name__}, not what weights are. Copy it again.")
-    return about
-
-
 def check_fits(network: nn.Module, state: dict, path: os.PathLike | str) -> None:
     """Compare a state dict with a network before anything is changed.
 
     Raises:
-        WeightsError: with how many names or shapes differ, and the first of them.
+        WeightsError: with how many names or shapes differ, and the first of them; or which value is not finite.
     """
     own = network.state_dict()
     differences = [f"it lacks {name}" for name in own if name not in state]
     differences += [f"{name} is in the file alone" for name in state if name not in own]
+    shared = [(name, state[name], value) for name, value in own.items() if name in state]
     differences += [
-        f"{name} is {tuple(state[name].shape)} in the file and {tuple(value.shape)} in the network"
-        for name, value in own.items()
-        if isinstance(state.get(name), torch.Tensor) and state[name].shape != value.shape
+        f"{name} is {_kind(stored)} in the file and {_kind(value)} in the network"
+        for name, stored, value in shared
+        if _kind(stored) != _kind(value)
     ]
     if differences:
         raise WeightsError(
@@ -109,3 +151,17 @@ def check_fits(network: nn.Module, state: dict, path: os.PathLike | str) -> None
             f"{len(differences)} differences, the first: {differences[0]}. Give the weights of this network, or set "
             "network_def as it was when they were trained."
         )
+    for name, stored, value in shared:
+        held = stored.to(value.dtype) if value.is_floating_point() else stored  # as it will be in the network
+        if not torch.isfinite(held).all():
+            raise WeightsError(
+                f"{path}: {name} holds values that are not finite: the file is damaged, or its training diverged. Copy "
+                "it again, or train with a smaller learning_rate."
+            )
+
+
+def _kind(value: Any) -> str:
+    """What two values must have in common for one to be loaded into the other."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return str(tuple(value.shape))

@@ -43,6 +43,8 @@ def add_data(parser: ArgumentParser) -> None:
 def add_weights(parser: ArgumentParser) -> None:
     """The weights, and what the network was when they were trained."""
     parser.add_argument("--weights", metavar="FILE")
+    text = "use the weights though they are not those that the JSON file beside them was written for"
+    parser.add_argument("--force_weights", action="store_true", default=None, help=text)
     parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
     parser.add_argument("--image_size", type=int, help="that the weights were trained with")
 

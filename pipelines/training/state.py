@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from ignite.engine import Events
 from monai.data.utils import set_rnd
 from monai.engines import Evaluator, Workflow
 
-from networks import check_fits, read_checkpoint
+from networks import WeightsError, check_fits, read_about, read_checkpoint
 from transforms import DataError
 from transforms.files.atomic import atomic_path, atomic_write
 
@@ -136,16 +137,13 @@ class TrainingState:
     def _save(self, engine: Workflow) -> None:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
-            with atomic_path(self._path(BEST)) as scratch:
-                torch.save((self.averaged or self.network).state_dict(), scratch)
             about = {
                 "trained_on": self.name,
                 "epoch": engine.state.epoch,
                 best.key_metric_name: float(best.best_metric),
                 "settings": self.settings,
             }
-            with atomic_write(self._path(ABOUT)) as file:
-                json.dump(about, file, indent=2)
+            _write_model((self.averaged or self.network).state_dict(), self._path(BEST), about, self._path(ABOUT))
         state = {
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
@@ -166,17 +164,20 @@ class TrainingState:
 
     def _starts_from_best(self) -> bool:
         """Whether an earlier handler, such as MONAI's CheckpointLoader, has loaded ``model.pt``."""
-        path = self.folder / BEST
-        if not path.is_file():
+        path, network = self.folder / BEST, self.network.state_dict()
+        try:
+            saved = read_checkpoint(path, force=True)
+        except WeightsError:  # missing; or damaged, so that nobody has loaded it, and it will be set aside
             return False
-        saved, network = read_checkpoint(path), self.network.state_dict()
-        return saved.keys() == network.keys() and all(torch.equal(saved[k], network[k].cpu()) for k in saved)
+        loaded = saved.keys() == network.keys() and all(torch.equal(saved[k], network[k].cpu()) for k in saved)
+        if loaded:
+            check_fits(self.network, read_checkpoint(path), path)  # others load without looking at its hash
+        return loaded
 
     def _validate_start(self) -> None:
         if self.averaged is not None:
             self.averaged.load_state_dict(self.network.state_dict())
-        about = self.folder / ABOUT
-        before = json.loads(about.read_text()).get("trained_on") if about.is_file() else None
+        before = read_about(self.folder / BEST).get("trained_on")
         self.name = f"{before or 'unknown data'}, then {self.name}"
         self.evaluator.run(1)
         self.evaluator.state.best_metric_epoch = 0
@@ -233,6 +234,32 @@ class TrainingState:
                 "the new plan from here, and is not the same as one without interruption",
                 ", ".join(differing),
             )
+
+
+def _write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
+    """Write a model and what it is, so that a kill at any moment leaves one that is described."""
+    with atomic_path(path) as scratch:
+        torch.save(weights, scratch)
+        about = {**about, "sha256": _sha256(scratch)}
+        with atomic_write(about_path) as file:
+            json.dump({**about, "before": _described(path)}, file, indent=2)
+    with atomic_write(about_path) as file:
+        json.dump(about, file, indent=2)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What is said of a model that may be there, with its hash."""
+    if not path.is_file():
+        return {}
+    sha256 = _sha256(path)
+    try:
+        return {**read_about(path, sha256), "sha256": sha256}
+    except WeightsError:
+        return {"sha256": sha256}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _values(schedule: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.networks.nets import UNet
 
-from networks import fast_precision, prepare
+from networks import OutputError, fast_precision, prepare
 
 
 def unet(channels=(4, 8)):
@@ -36,6 +36,34 @@ def test_bfloat16_is_used_inside_and_float32_comes_out():
     assert all(p.dtype == torch.float32 for p in network.parameters())
     exact = unet().eval()(IMAGE)
     assert not torch.equal(result, exact) and (result - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_output_that_is_not_finite_is_refused_wherever_nothing_is_learnt(bad, precision):
+    network = prepare(unet(), "cpu", precision)
+    image = IMAGE.clone()
+    image[0, 0, 3, 5] = bad
+    with torch.no_grad():
+        with pytest.raises(OutputError, match="of 512 values .* not finite: the image holds such values itself"):
+            network.eval()(image)
+        with pytest.raises(OutputError, match=r"x\.dcm: .* the image holds"):
+            network(MetaTensor(image, meta={"filename_or_obj": "x.dcm"}))
+        with pytest.raises(OutputError):  # Monte Carlo dropout, say
+            network.train()(image)
+        next(network.parameters())[0] = bad
+        with pytest.raises(OutputError, match="its weights are damaged"):
+            network.eval()(IMAGE)
+    network.train()(image)  # the loss tells
+
+
+def test_weights_too_large_for_a_precision():
+    network = prepare(unet(), "cpu", "float16").eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter *= 1e4
+        with pytest.raises(OutputError, match="set precision to float32"):
+            network(IMAGE)
 
 
 def test_copy_of_a_prepared_network_is_a_network_of_its_own():

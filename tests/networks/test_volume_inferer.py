@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from networks import SLICE_OFFSETS, VolumeInferer, slice_channels
+from networks import SLICE_OFFSETS, OutputError, VolumeInferer, prepare, slice_channels
 
 
 def by_brightness(image):
@@ -59,3 +59,14 @@ def test_volumes_side_by_side_of_smaller_slices_keep_their_shape_and_their_place
     assert labels.shape == (2, 1, 6, 8, 5) and labels.dtype == volumes.dtype
     assert torch.equal(labels[0], torch.tensor([0.0, 1, 2, 2, 0]).expand(1, 6, 8, 5))
     assert torch.equal(labels[1], labels[0].flip(-1))
+
+
+def test_no_labels_of_an_output_that_is_not_finite():
+    """The largest of logits is a label, whatever the others are."""
+    network = prepare(torch.nn.Conv2d(3, 2, 1), "cpu", "float32").eval()
+    volume, inferer = torch.rand(1, 1, 16, 16, 2), VolumeInferer((16, 16), 2)
+    with torch.no_grad():
+        assert set(inferer(volume, network).unique().tolist()) <= {0, 1}
+        network.bias[0] = float("nan")
+        with pytest.raises(OutputError, match=r"512 of 1,024 values"):
+            inferer(volume, network)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.nets import UNet
 
-from networks import WeightsError, load_weights
+from networks import WeightsError, load_encoder, load_weights, read_checkpoint
 
 
 def unet(channels=(4, 8)):
@@ -78,3 +81,105 @@ def test_what_stands_beside_the_weights_must_be_readable(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(WeightsError, match=r"model\.json: (is not JSON|holds a list).*Copy it again"):
         load_weights(unet(), tmp_path / "model.pt")
+
+
+# What was written is what is loaded ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A file of weights, and beside it what a training writes of it."""
+    path = tmp_path / "model.pt"
+    torch.save(unet().state_dict(), path)
+    about = {"epoch": 3, "settings": {"image_size": 128}, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.with_suffix(".json").write_text(json.dumps(about))
+    return path
+
+
+def test_any_bit_that_is_another_is_seen(written):
+    """Wherever it is: in a name, in the archive's own bytes, or in a number that stays one."""
+    good, random = written.read_bytes(), np.random.default_rng(0)
+    for place, bit in zip(random.integers(len(good), size=100), random.integers(8, size=100), strict=True):
+        damaged = bytearray(good)
+        damaged[place] ^= 1 << bit
+        written.write_bytes(damaged)
+        with pytest.raises(WeightsError, match=r"model\.pt: is damaged, or not the file .*--force_weights True"):
+            load_weights(unet(), written)
+    for damaged in (good[:-1], good + b"\0", b""):
+        written.write_bytes(damaged)
+        with pytest.raises(WeightsError, match="is damaged"):
+            load_weights(unet(), written)
+    written.write_bytes(good)
+    load_weights(unet(), written, image_size=128)
+
+
+def test_every_load_compares(written):
+    written.write_bytes(written.read_bytes() + b"\0")
+    for load in (read_checkpoint, lambda path: load_encoder(unet(), path), lambda path: load_weights(unet(), path)):
+        with pytest.raises(WeightsError, match="its SHA-256 begins with"):
+            load(written)
+
+
+def test_weights_that_are_forced_are_told_of_loudly(written, caplog):
+    torch.save({name: value + 1 for name, value in unet().state_dict().items()}, written)
+    network = unet()
+    load_weights(network, written, force=True, image_size=128)
+    assert torch.equal(network.state_dict()["model.0.adn.N.bias"], unet().state_dict()["model.0.adn.N.bias"] + 1)
+    (warning,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert "IS DAMAGED, OR NOT THE FILE THAT MODEL.JSON DESCRIBES, AND IS LOADED ALL THE SAME" in warning
+    with pytest.raises(WeightsError, match="was trained with image_size 128"):  # a hash is all that is forced
+        load_weights(network, written, force=True, image_size=256)
+
+
+def test_what_was_written_before_there_were_hashes_is_loaded_with_a_warning(written, caplog):
+    written.with_suffix(".json").write_text(json.dumps({"epoch": 3}))
+    load_weights(unet(), written)
+    assert "model.json does not hold its SHA-256" in caplog.text
+
+
+def test_kill_between_a_model_and_what_is_said_of_it(written):
+    """While a better model is written, both are described: the one that is there is the one that counts."""
+    old, about = written.read_bytes(), json.loads(written.with_suffix(".json").read_text())
+    torch.save({name: value * 2 for name, value in unet().state_dict().items()}, written)
+    new = written.read_bytes()
+    both = {"settings": {"image_size": 64}, "sha256": hashlib.sha256(new).hexdigest(), "before": about}
+    written.with_suffix(".json").write_text(json.dumps(both))
+    for content, size in ((new, 64), (old, 128)):
+        written.write_bytes(content)
+        load_weights(unet(), written, image_size=size)
+        with pytest.raises(WeightsError, match=f"was trained with image_size {size}"):
+            load_weights(unet(), written, image_size=256)
+    written.write_bytes(old + b"\0")
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_weights(unet(), written)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, -1e300])
+@pytest.mark.parametrize("place", [0, -1])
+def test_weights_that_are_not_finite_in_the_network(tmp_path, place, value):
+    """One number is enough, and one of double precision that a network cannot hold."""
+    state = unet().state_dict()
+    name = [name for name in state if state[name].is_floating_point()][place]
+    state[name] = state[name].double()
+    state[name].view(-1)[-1] = value
+    torch.save(state, tmp_path / "model.pt")
+    network, before = unet(), unet().state_dict()
+    for load in (load_weights, load_encoder):
+        if load is load_encoder and place == -1:  # of the expanding path, which it does not take
+            continue
+        with pytest.raises(WeightsError, match=f"{name} holds values that are not finite"):
+            load(network, tmp_path / "model.pt")
+    assert all(torch.equal(network.state_dict()[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("value", ["text", 1.0, None, [1.0], torch.zeros(5)])
+def test_weights_that_are_no_tensors_of_numbers(tmp_path, value):
+    torch.save({**unet().state_dict(), "model.0.adn.N.bias": value}, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=r"those of another network.*model\.0\.adn\.N\.bias is"):
+        load_weights(unet(), tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "bundles").glob("*/models/model.json")), ids=str)
+def test_shipped_weights_are_those_that_are_described(path):
+    told = json.loads(path.read_text())["sha256"]
+    assert told == hashlib.sha256(path.with_suffix(".pt").read_bytes()).hexdigest()

@@ -21,9 +21,11 @@ from pydicom.dataset import Dataset
 from ..errors import DataError
 from ..files.dicom import decode, naming
 from ..files.nifti import NIFTI_SUFFIXES, is_nifti, open_nifti, voxels
-from .ct_series import ORIENTATION_TOLERANCE, CTVolume, arrange, find_slices
+from .ct_series import BETWEEN_SLICES_MM, FARTHEST_MM, ORIENTATION_TOLERANCE, CTVolume, arrange, find_slices
+from .header import check_bits, check_length, check_spacing, check_values, number
 
 AIR_HU = -1024.0  # what pixel padding becomes
+SMALLEST_SLOPE = 1e-6  # HU for a step of the stored values
 
 
 class CTReader(ImageReader):
@@ -38,12 +40,21 @@ class CTReader(ImageReader):
     ImageOrientationPatient and PixelSpacing (C.7.6.2.1.1). A NIfTI file gives its values and its affine as they are,
     so that a segmentation in NIfTI can be read by the same reader.
 
+    Args:
+        labels: whether segmentations are read, of which all voxels may be alike.
+
     Raises:
         DataError: from ``open`` and ``get_data``. For a folder: no series or several, a modality other than CT,
             multi-frame images, a single slice, slices missing, doubled or unevenly spaced (0.1 mm), gantry tilt
-            (0.1 mm sideways), mixed sizes, spacings or orientations, values that are not HU. For a NIfTI file: not
-            three axes, no orientation, axes that are not at right angles. For both: missing, damaged or cut short.
+            (0.1 mm sideways), mixed sizes, spacings or orientations, values that are not HU, pixel data longer than
+            the header says. For a NIfTI file: not three axes, no orientation, axes that are not at right angles. For
+            both: missing, damaged or cut short, voxels below 0.01 or above 10 mm in a slice, slices below 0.1 or above
+            50 mm apart, values beyond a million, all voxels alike.
     """
+
+    def __init__(self, labels: bool = False):
+        super().__init__()
+        self.labels = labels
 
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # the content decides
@@ -100,6 +111,7 @@ class CTReader(ImageReader):
             with ThreadPoolExecutor() as pool:
                 for _ in pool.map(fill, range(len(volume.files))):
                     pass
+        check_values(values, _name(img), constant=self.labels)
         return values, {
             MetaKeys.AFFINE: volume.affine,
             MetaKeys.ORIGINAL_AFFINE: volume.affine.copy(),
@@ -108,6 +120,11 @@ class CTReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             "spacing_known": True,
         }
+
+
+def _name(image: Path | tuple[Path, ...]) -> Path:
+    """What errors call a CT: the file, the folder, or the first of the files."""
+    return image[0] if isinstance(image, tuple) else image
 
 
 def _hounsfield(path: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -119,6 +136,8 @@ def _hounsfield(path: Path, shape: tuple[int, int]) -> np.ndarray:
     # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
     if "PixelData" not in dataset:
         raise DataError(f"{path}: has no PixelData (7FE0,0010): it was cut short. Copy it again.")
+    with naming(path):
+        check_length(dataset, len(dataset.PixelData), path)
     stored = decode(dataset, path)
     with naming(path):
         if stored.shape != shape[::-1]:
@@ -154,22 +173,15 @@ def _check_is_hounsfield(path: Path, header: Dataset) -> None:
             f"{path}: PhotometricInterpretation (0028,0004) is {header.get('PhotometricInterpretation') or 'missing'}, "
             "a CT's is MONOCHROME2. Leave it out."
         )
-    missing = [tag for tag in ("BitsAllocated", "BitsStored", "PixelRepresentation") if header.get(tag) is None]
-    if missing:
-        raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
-    if int(header.get("HighBit") or header.BitsStored - 1) != header.BitsStored - 1:
-        raise DataError(
-            f"{path}: its values do not lie in the lowest bits: HighBit (0028,0102) is {header.HighBit}, BitsStored "
-            f"(0028,0101) {header.BitsStored}. Export it again."
-        )
+    check_bits(header, path)
     lacking = [tag for tag in ("RescaleSlope", "RescaleIntercept") if header.get(tag) in (None, "")]
     if len(lacking) == 1 or (lacking and not header.PixelRepresentation):
         raise DataError(
             f"{path}: lacks {' and '.join(lacking)} (0028,1052 and 0028,1053), so its values cannot be made HU. Add "
             "the tags; 1 and 0 if the values are HU as they are."
         )
-    if not abs(_rescale(header)[0]) > 0:
-        raise DataError(f"{path}: RescaleSlope (0028,1053) is 0, which makes all voxels alike. Correct the tag.")
+    number(header, "RescaleSlope", path, low=SMALLEST_SLOPE)
+    number(header, "RescaleIntercept", path)
 
 
 def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -197,8 +209,10 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
         )
     affine = np.asarray(image.affine, float)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or min(lengths) <= 0:
-        raise DataError(f"{path}: its affine {affine.round(3).tolist()} gives no spacing. Convert it again.")
+    if not np.abs(affine).max() <= FARTHEST_MM:
+        raise DataError(f"{path}: its affine {affine.tolist()} is no place in millimetres. Convert it again.")
+    check_spacing(lengths[:2], "the spacing in its affine", path)
+    check_spacing(lengths[2:], "the distance of slices in its affine", path, BETWEEN_SLICES_MM)
     directions = affine[:3, :3] / lengths
     if np.abs(directions.T @ directions - np.eye(3)).max() > ORIENTATION_TOLERANCE:
         raise DataError(

@@ -19,7 +19,10 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 
 from ..errors import DataError
 from ..files.dicom import first_bytes, naming
+from .header import check_spacing, named
 
+BETWEEN_SLICES_MM = (0.1, 50.0)  # their centres: those of a body CT are 0.5 to 10 mm apart
+FARTHEST_MM = 1e5  # of a slice from the scanner's origin: 100 m
 POSITION_TOLERANCE_MM = 0.1  # of a slice from its place in an evenly spaced, straight series; scanners round to 0.1
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine, without unit: 0.06 degrees
 PIXEL_SPACING_TOLERANCE_MM = 1e-4  # 0.05 mm across 512 pixels
@@ -104,8 +107,8 @@ def arrange(folder: Path, slices: list[tuple[Path, Dataset]]) -> CTVolume:
     where the slices are (PS3.3 C.7.6.2.1.1 defines position and orientation).
 
     Raises:
-        DataError: if slices are missing, doubled or unevenly spaced, if the stack is sheared (gantry tilt), or if
-            sizes, spacings or orientations are mixed.
+        DataError: if slices are missing, doubled or unevenly spaced, if the stack is sheared (gantry tilt), if sizes,
+            spacings or orientations are mixed, or if a spacing is out of PIXEL_SPACING_MM or BETWEEN_SLICES_MM.
     """
     for path, header in slices:
         with naming(path):
@@ -189,11 +192,12 @@ def _check_slice(path: Path, header: Dataset) -> None:
             "not a slice, or export the series again."
         )
     values = np.array([*header.ImagePositionPatient, *header.ImageOrientationPatient, *header.PixelSpacing], float)
-    if len(values) != 11 or not np.isfinite(values).all() or min(values[9:]) <= 0:
+    if len(values) != 11 or not np.abs(values[:9]).max() <= FARTHEST_MM:
         raise DataError(
-            f"{path}: ImagePositionPatient, ImageOrientationPatient and PixelSpacing must be 3, 6 and 2 numbers, the "
-            "last two above 0. Export the series again."
+            f"{path}: ImagePositionPatient, ImageOrientationPatient and PixelSpacing must be 3, 6 and 2 numbers, none "
+            f"of the first beyond {FARTHEST_MM:g} mm. Export the series again."
         )
+    check_spacing(values[9:], named("PixelSpacing"), path)
     transfer_syntax = header.file_meta.get("TransferSyntaxUID")
     if transfer_syntax is None:
         raise DataError(f"{path}: lacks TransferSyntaxUID, without which no pixel can be read. Export it again.")
@@ -268,7 +272,9 @@ def _slice_spacing(folder: Path, slices: list[tuple[Path, Dataset]], along: np.n
             f"{slices[worst][0].name} is {abs(along[worst] - even[worst]):.3g} mm from its place in an even series "
             f"({POSITION_TOLERANCE_MM:g} mm is allowed). Export an evenly spaced series."
         )
-    return float((along[-1] - along[0]) / (len(along) - 1))
+    spacing = float((along[-1] - along[0]) / (len(along) - 1))
+    check_spacing([spacing], f"its slices' distance by {named('ImagePositionPatient')}", folder, BETWEEN_SLICES_MM)
+    return spacing
 
 
 def _check_straight(

@@ -16,6 +16,7 @@ from ..errors import DataError
 from ..files.dicom import decode, naming
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import grey_values, is_picture, open_picture
+from .header import check_length
 
 
 class MaskReader(ImageReader):
@@ -32,8 +33,9 @@ class MaskReader(ImageReader):
             JPEG are grey at their edges.
 
     Raises:
-        DataError: from ``get_data``, if a file is missing, is of another kind or is damaged, if several are not of one
-            size, or if a grey one has values above 1 but none above the threshold.
+        DataError: from ``get_data``, if a file is missing, is of another kind or is damaged, if the pixel data of a
+            DICOM file are longer than its header says, if several are not of one size, or if a grey one has values
+            above 1 but none above the threshold.
     """
 
     def __init__(self, threshold: float = 127):
@@ -92,6 +94,8 @@ class MaskReader(ImageReader):
                 f"{path}: a mask must be a PNG, JPEG, NIfTI or DICOM file, and this begins as none. Convert it."
             ) from error
         with naming(path):
+            if "PixelData" in dataset:  # and not floating point values, of which pydicom knows the length itself
+                check_length(dataset, len(dataset.PixelData), path)
             stored = decode(dataset, path)
         if stored.ndim != 2:
             raise DataError(f"{path}: is of shape {stored.shape}; a mask has rows and columns. Save one slice in grey.")

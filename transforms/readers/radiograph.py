@@ -20,24 +20,21 @@ from PIL.Image import Image
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.multival import MultiValue
 
 from ..errors import DataError
-from ..files.dicom import decode, first_bytes, naming
+from ..files.dicom import first_bytes, naming
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import grey_values, is_picture, open_picture
-
-try:
-    from pydicom.pixels import apply_modality_lut, apply_voi
-except ImportError:  # pydicom 2, which MONAI Label pins
-    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi  # type: ignore[no-redef]
+from .display import display_values
+from .header import check_bits, check_length, check_spacing, check_values, named
 
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
-REQUIRED_TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+REQUIRED_TAGS = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
 LONG_VALUE = 4096  # bytes: what is longer need not be read with a header
 HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
+HEADER_TAGS += ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
 
 
 class RadiographReader(ImageReader):
@@ -63,7 +60,9 @@ class RadiographReader(ImageReader):
 
     Raises:
         DataError: from ``get_data``, if the file is missing, is not DICOM, is cut short, is in colour, has several
-            frames, cannot be decoded, or has no spacing.
+            frames, cannot be decoded, or has no spacing; if its pixel data are longer than its header says, a number in
+            the header cannot be (a spacing below 0.01 or above 10 mm, a window or rescale beyond a million), or all of
+            its pixels are shown alike.
     """
 
     def __init__(self, unknown_spacing: Literal["refuse", "pixels"] = "refuse"):
@@ -110,9 +109,11 @@ class RadiographReader(ImageReader):
             return open_picture(path), None
         if is_nifti(path):
             image = open_nifti(path)
-            plane_of(image, path)
-            spacing_x, spacing_y = voxel_sizes(image.affine)[:2]
-            return image, (float(spacing_x), float(spacing_y))
+            with naming(path):
+                spacing_x, spacing_y = (float(size) for size in voxel_sizes(image.affine)[:2])
+                check_spacing((spacing_x, spacing_y), "the spacing in its affine", path)
+                plane_of(image, path)
+            return image, (spacing_x, spacing_y)
         with naming(path):
             dataset = read_dicom(path, pixels)
         return dataset, self.check(path, dataset)
@@ -128,7 +129,7 @@ class RadiographReader(ImageReader):
         """
         with naming(path):
             _check_is_radiograph(header, path)
-            spacing = pixel_spacing(header)
+            spacing = pixel_spacing(header, path)
         if spacing is None and self.unknown_spacing == "refuse":
             raise DataError(
                 f"{path}: no pixel spacing: none of {', '.join(SPACING_TAGS)} holds two positive numbers. Add "
@@ -141,6 +142,7 @@ class RadiographReader(ImageReader):
         opened, spacing = self._open(img, pixels=True)
         with naming(img):
             values = _columns_first(opened, img)
+            check_values(values, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
         affine, shape = np.diag([-spacing_x, -spacing_y, 1.0, 1.0]), values.shape
         if isinstance(opened, nibabel.Nifti1Image):
@@ -196,89 +198,31 @@ def read_dicom(path: Path, pixels: bool = True) -> Dataset:
             f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
         )
     _check_is_radiograph(dataset, path)
-    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
     stored = cast(RawDataElement, dataset.get_item("PixelData"))
     there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and there < expected:
-        raise DataError(f"{path}: was cut short: {there} of {expected} bytes of pixel data. Copy it again.")
+    check_length(dataset, there, path)
     return dataset
 
 
-def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+def pixel_spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
     """The distance between pixel centres in millimetres along (x, y), or None where the file does not say.
 
-    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3.
+    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3. Twice 0 is how some say that they do
+    not know it.
+
+    Raises:
+        DataError: if the first tag that says it cannot be right.
     """
     for tag in SPACING_TAGS:
         value = dataset.get(tag)
-        if value is not None and not isinstance(value, str) and len(value) == 2 and all(float(v) > 0 for v in value):
-            return float(value[1]), float(value[0])
+        if value in (None, "") or list(np.atleast_1d(value)) in ([], [0, 0]):
+            continue
+        if not isinstance(value, Sequence) or len(value) != 2:
+            raise DataError(f"{path}: {named(tag)} is {value}; it must be two numbers. Correct the tag.")
+        rows_apart, columns_apart = (float(distance) for distance in value)
+        check_spacing((columns_apart, rows_apart), named(tag), path)
+        return columns_apart, rows_apart
     return None
-
-
-def display_values(dataset: Dataset, path: Path) -> np.ndarray:
-    """Decode a radiograph into the values meant for display.
-
-    Returns:
-        float32 of shape (rows, columns), 0 black to 1 white.
-
-    Raises:
-        DataError: if no decoder is installed, the data are damaged, or the window is empty.
-    """
-    stored = decode(dataset, path)
-    modality = apply_modality_lut(stored, dataset)
-    if "VOILUTSequence" in dataset:
-        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
-        shown = apply_voi(modality.astype(np.int32), dataset) / (2.0**bits - 1)
-    elif (window := _first_window(dataset)) is not None:
-        shown = _window(modality.astype(np.float32), *window, dataset.get("VOILUTFunction", "LINEAR"), path)
-    else:
-        low, high = _modality_range(dataset)
-        shown = (modality - low) / (high - low)
-    shown = np.clip(shown, 0, 1).astype(np.float32)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        shown = 1 - shown
-    shown[_is_padding(stored, dataset)] = 0
-    return shown
-
-
-def _window(values: np.ndarray, center: float, width: float, function: str, path: Path) -> np.ndarray:
-    """The VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3, onto 0 to 1."""
-    if not width > (1 if function == "LINEAR" else 0):
-        raise DataError(f"{path}: WindowWidth (0028,1051) is {width:g}, too narrow to show anything. Correct the tag.")
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - center) / width))
-    if function == "LINEAR_EXACT":
-        return (values - center) / width + 0.5
-    return (values - (center - 0.5)) / (width - 1) + 0.5
-
-
-def _modality_range(dataset: Dataset) -> tuple[float, float]:
-    """The least and the greatest value that the bits of the file can hold, after the modality LUT."""
-    if "ModalityLUTSequence" in dataset:
-        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
-    bounds = np.array([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1] if signed else [0.0, 2.0**bits - 1])
-    if "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
-        bounds = bounds * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    return float(bounds.min()), float(bounds.max())
-
-
-def _is_padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, bool)
-    limit = dataset.get("PixelPaddingRangeLimit", value)
-    return (stored >= min(value, limit)) & (stored <= max(value, limit))
-
-
-def _first_window(dataset: Dataset) -> tuple[float, float] | None:
-    """Center and width of the window, if there is one. The first of several is the preferred one."""
-    values = [dataset.get(tag) for tag in ("WindowCenter", "WindowWidth")]
-    if any(value is None or value == "" for value in values):
-        return None
-    center, width = (float(value[0] if isinstance(value, MultiValue) else value) for value in values)
-    return center, width
 
 
 def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
@@ -289,8 +233,10 @@ def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise DataError(f"{path}: has {frames} frames (0028,0008), a radiograph has one. Leave it out.")
-    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+    check_bits(dataset, path)
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2") or dataset.SamplesPerPixel != 1:
         raise DataError(
-            f"{path}: is in colour (PhotometricInterpretation (0028,0004) is {dataset.PhotometricInterpretation}), "
-            "a radiograph is MONOCHROME1 or MONOCHROME2. Leave it out, or export it in grey."
+            f"{path}: is in colour (PhotometricInterpretation (0028,0004) is {dataset.PhotometricInterpretation}, "
+            f"SamplesPerPixel (0028,0002) {dataset.SamplesPerPixel}); a radiograph is MONOCHROME1 or MONOCHROME2, with "
+            "one sample. Leave it out, or export it in grey."
         )

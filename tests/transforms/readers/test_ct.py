@@ -13,6 +13,8 @@ from pydicom import uid
 from tests.transforms.readers.conftest import HU, read
 from transforms import CTReader, DataError
 
+NO_NUMBERS = [float("nan"), float("inf"), -float("inf"), 1e300, -1e300]
+
 
 def read_with_simpleitk(folder):
     """What GDCM makes of a folder: the array (x, y, z) and the affine in RAS."""
@@ -112,6 +114,64 @@ def test_series_without_hounsfield_units_is_refused(write_series, tags, message)
         with pytest.raises(DataError, match=message) as error:
             use(folder)
         assert str(folder) in str(error.value) and "Doe" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("PixelSpacing", [0.9, v]) for v in [*NO_NUMBERS, 0, 1e-300, -0.7, 0.0099, 10.1]]
+    + [("PixelSpacing", [v, 0.7]) for v in [*NO_NUMBERS, 0, 1e-300, -0.7, 0.0099, 10.1]]
+    + [("PixelSpacing", v) for v in ("", 0.7, [0.7, 0.7, 0.7])]
+    + [("ImagePositionPatient", [v, -20, 5]) for v in NO_NUMBERS]
+    + [("ImagePositionPatient", v) for v in ("", [1, 2])]
+    + [("ImageOrientationPatient", [v, 0, 0, 0, 1, 0]) for v in [*NO_NUMBERS, 0, 0.5]]
+    + [("ImageOrientationPatient", v) for v in ("", [1, 0, 0])]
+    + [("RescaleSlope", v) for v in [*NO_NUMBERS, 0, 1e-300, -1e-300, -1, [1, 1], ""]]
+    + [("RescaleIntercept", v) for v in [*NO_NUMBERS, [0, 0], ""]]
+    + [("Rows", v) for v in (0, 3, 4, 6, 10, 65535)]
+    + [("Columns", v) for v in (0, 3, 6, 8, 14, 65535)]
+    + [("BitsAllocated", v) for v in (0, 1, 8, 32)]
+    + [("BitsStored", v) for v in (0, 17)]
+    + [("PixelRepresentation", 2), ("SamplesPerPixel", 3), ("NumberOfFrames", 2)],
+)
+def test_number_that_cannot_be(write_series, tag, value):
+    """In one slice of a series, whatever the others say."""
+    folder = write_series()
+    path = folder / "slice4.dcm"
+    dataset = pydicom.dcmread(path)
+    setattr(dataset, tag, value)
+    dataset.save_as(path)
+    with pytest.raises(DataError) as error:
+        read(folder)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("tags", [{"PixelSpacing": [0.009, 0.009]}, {"RescaleSlope": -1}], ids=str)
+def test_number_that_cannot_be_in_any_slice(write_series, tags):
+    with pytest.raises(DataError, match=next(iter(tags))):
+        read(write_series(**tags))
+
+
+def test_surplus_pixels_of_a_slice(write_series):
+    path = write_series() / "slice0.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData += bytes(2)
+    dataset.save_as(path)
+    with pytest.raises(DataError, match=r"slice0.dcm: holds 72 bytes of pixel data.*5 x 7, 1, 16\) make 70"):
+        read(path.parent)
+
+
+def test_volume_of_one_value(write_series, tmp_path):
+    """A slice may be of one, and so may labels be."""
+    folder = write_series(stored=lambda n: np.full((5, 7), 1024, np.uint16))
+    with pytest.raises(DataError, match="ct: all its values are 0"):
+        read(folder)
+    assert (CTReader(labels=True).get_data(folder)[0] == 0).all()
+    varied = write_series("varied", stored=lambda n: np.full((5, 7), 1024 + (n == 3), np.uint16))
+    assert read(varied)[0].sum() == 35
+    labels = save_nifti(tmp_path / "labels.nii", array=np.zeros((7, 5, 6)))
+    with pytest.raises(DataError, match="labels.nii: all its values are 0"):
+        CTReader().get_data(labels)
+    assert CTReader(labels=True).get_data(labels)[0].shape == (7, 5, 6)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.995])

@@ -72,7 +72,11 @@ def test_positions_rounded_to_a_tenth_are_evenly_spaced(write_series):
         ({"Modality": "MR"}, r"Modality \(0008,0060\) is MR, not CT"),
         ({"NumberOfFrames": 3}, r"multi-frame .* of 3 frames"),
         ({"ImagePositionPatient": None}, r"lacks ImagePositionPatient"),
-        ({"PixelSpacing": [0, 1]}, r"last two above 0"),
+        ({"PixelSpacing": [0, 1]}, r"PixelSpacing \(0028,0030\) is 0 and 1 mm; it must be from 0.01 to 10 mm"),
+        (
+            {"ImagePositionPatient": lambda n: [0, 0, 51 * n]},
+            r"distance by ImagePositionPatient .* is 51 mm; it must be from 0.1 to 50 mm",
+        ),
         ({"numbers": [3]}, r"only slice of its series"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, r"holds only localizers, 6 of them"),
     ],

@@ -1,0 +1,140 @@
+"""What a DICOM header must say before anything is computed from it, and what is computed: refused where it cannot be.
+
+A wrong number would make a wrong image without any error: here it becomes one. Knows no modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydicom.datadict import dictionary_VM, tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from ..errors import DataError
+
+try:
+    from pydicom.pixels.utils import get_expected_length
+except ImportError:  # pydicom 2, which MONAI Label pins
+    from pydicom.pixel_data_handlers.util import get_expected_length
+
+PIXEL_SPACING_MM = (0.01, 10.0)  # in the plane of an image: from microscopic to coarser than any radiograph or CT
+LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever sign: 16 bits hold 65,535
+
+
+def named(keyword: str) -> str:
+    """A tag as errors name it, such as ``WindowCenter (0028,1050)``."""
+    return f"{keyword} {Tag(tag_for_keyword(keyword))}"
+
+
+def number(
+    header: Dataset, keyword: str, path: Path, low: float = -LARGEST_VALUE, high: float = LARGEST_VALUE
+) -> float | None:
+    """The number that a tag holds, the first where it may hold several, or None where it is missing or empty.
+
+    Raises:
+        DataError: if it is no number, infinite, or below ``low`` or above ``high``.
+    """
+    value = header.get(keyword)
+    if value is None or value == "":
+        return None
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    if several and dictionary_VM(keyword) == "1":
+        raise DataError(f"{path}: {named(keyword)} holds {len(value)} values, not one. Correct the tag.")
+    found = float(value[0] if several else value)
+    if not low <= found <= high:  # nor is what is not a number
+        raise DataError(
+            f"{path}: {named(keyword)} is {found:g}; it must be a number from {low:g} to {high:g}. Correct the tag."
+        )
+    return found
+
+
+def check_bits(header: Dataset, path: Path) -> None:
+    """Check that pixels have at least a bit, and lie in the lowest of those that are set aside for them, PS3.5 8.1.1.
+
+    Raises:
+        DataError: if BitsAllocated, BitsStored, HighBit and PixelRepresentation do not agree, or one is missing.
+    """
+    missing = [tag for tag in ("BitsAllocated", "BitsStored", "PixelRepresentation") if header.get(tag) is None]
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
+    number(header, "BitsStored", path, low=1, high=number(header, "BitsAllocated", path))
+    number(header, "PixelRepresentation", path, low=0, high=1)
+    highest = header.BitsStored - 1
+    if header.get("HighBit", highest) not in (highest, None):
+        raise DataError(
+            f"{path}: its values do not lie in the lowest bits: {named('HighBit')} is {header.HighBit}, "
+            f"{named('BitsStored')} {header.BitsStored}. Export it again."
+        )
+
+
+def check_spacing(
+    spacing: Sequence[float], what: str, path: Path, bounds: tuple[float, float] = PIXEL_SPACING_MM
+) -> None:
+    """Check distances between pixel centres, in millimetres.
+
+    Args:
+        spacing: the distances.
+        what: says them, by the tag's name.
+        path: the file.
+        bounds: the least and the greatest.
+
+    Raises:
+        DataError: if one is no number or out of bounds.
+    """
+    if not all(bounds[0] <= distance <= bounds[1] for distance in spacing):
+        found = " and ".join(f"{distance:.4g}" for distance in spacing)
+        raise DataError(
+            f"{path}: {what} is {found} mm; it must be from {bounds[0]:g} to {bounds[1]:g} mm. Correct it, or export "
+            "the image again."
+        )
+
+
+def check_length(dataset: Dataset, length: int, path: Path) -> None:
+    """Check that pixel data are as long as the header says, but for the byte that makes an odd length even.
+
+    Of uncompressed pixel data nothing else tells that Rows, Columns, NumberOfFrames or BitsAllocated are wrong: the
+    image would be skewed, or be part of one. Compressed data pass: their decoder knows.
+
+    Args:
+        dataset: with the tags of the Image Pixel module, PS3.3 C.7.6.3.
+        length: of the value of its PixelData, in bytes.
+        path: the file.
+
+    Raises:
+        DataError: if they are longer or shorter.
+    """
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    expected = get_expected_length(dataset)
+    if length < expected:
+        raise DataError(f"{path}: was cut short: {length} of {expected} bytes of pixel data. Copy it again.")
+    if length > expected + expected % 2:
+        raise DataError(
+            f"{path}: holds {length} bytes of pixel data, and its Rows, Columns, NumberOfFrames and BitsAllocated "
+            f"({dataset.Rows} x {dataset.Columns}, {dataset.get('NumberOfFrames') or 1}, {dataset.BitsAllocated}) make "
+            f"{expected}. Correct the tags, or export it again."
+        )
+
+
+def check_values(values: np.ndarray, path: Path, constant: bool = False) -> None:
+    """Check what a reader is about to return.
+
+    Args:
+        values: any shape.
+        path: what was read.
+        constant: whether all values may be alike, as in masks.
+
+    Raises:
+        DataError: if values are not finite or beyond LARGEST_VALUE, or all are alike.
+    """
+    low, high = values.min(), values.max()
+    if not (low >= -LARGEST_VALUE and high <= LARGEST_VALUE):
+        raise DataError(
+            f"{path}: its values are {low:g} to {high:g}; they must be numbers of at most {LARGEST_VALUE:g}. Correct "
+            "its rescale, or export it again."
+        )
+    if not constant and not low < high:
+        raise DataError(f"{path}: all its values are {low:g}, so nothing is on it. Leave it out, or export it again.")
