@@ -93,8 +93,8 @@ def _check_hash(path: Path, told: str | None, sha256: str, force: bool) -> None:
         fault = f"is damaged, or not the file that {beside} describes"
         figures = f"its SHA-256 begins with {sha256[:12]}, and {beside} was written for {str(told)[:12]}"
         if not force:
-            mend = "Copy both again; or load it all the same with --force_weights True."
-            raise WeightsError(f"{path}: {fault}: {figures}. {mend}")
+            fix = "Copy both again; or load it all the same with --force_weights True."
+            raise WeightsError(f"{path}: {fault}: {figures}. {fix}")
         logger.warning("%s: %s, AND IS LOADED ALL THE SAME: %s", path, fault.upper(), figures)
 
 

@@ -6,6 +6,7 @@ Runs inside the server, in an environment with monailabel (and so pydicom 2); no
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from monailabel.interfaces.app import DICOMwebClientX, create_session_from_user_
 from monailabel.interfaces.datastore import Datastore
 from monailabel.tasks.activelearning.epistemic import Epistemic
 
+from networks import read_checkpoint
 from transforms import DataError
 
-from ..bundle import Bundle
+from ..bundle import WEIGHTS, Bundle
 from .store import RadiologyStore
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class RadiologyApp(Application):
 
     Masks of JPEG files come back as PNG, since JPEG would blur them; those of DICOM files and folders as NIfTI, unless
     the client asks otherwise. ``epistemic`` is among the strategies of active learning: the image of which the model
-    is least sure. A DICOMweb store is a :class:`RadiologyStore`.
+    is least sure. A DICOMweb store is a :class:`RadiologyStore`. Weights that are not those that ``model.json``
+    describes are refused: MONAI Label loads them itself and does not look.
     """
 
     conf: dict[str, str]
@@ -75,7 +78,19 @@ class RadiologyApp(Application):
                 )
         return super().train(request)
 
+    def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        self._check_weights(request.get("method"))  # which is named as the model
+        return super().scoring(request, datastore)
+
+    def _check_weights(self, model: str | None, file: str | list[str] | None = None) -> None:
+        name = file if isinstance(file, str) else file[0] if file else Path(WEIGHTS).name
+        if model:
+            path = Path(self.model_dir) / model / Path(WEIGHTS).parent / Path(name).name
+            if path.is_file():
+                _read_once(path, path.stat().st_mtime_ns)
+
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        self._check_weights(request.get("model"), request.get("model_filename"))
         image = request["image"]
         if isinstance(image, str):
             path = image if os.path.exists(image) else (datastore or self.datastore()).get_image_uri(image)
@@ -83,3 +98,8 @@ class RadiologyApp(Application):
             if suffix in LOSSLESS:
                 request = {"result_extension": LOSSLESS[suffix], **request}
         return super().infer(request, datastore)
+
+
+@lru_cache
+def _read_once(path: Path, changed: int) -> None:
+    read_checkpoint(path)

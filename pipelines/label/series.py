@@ -11,6 +11,7 @@ import pydicom
 from monai.transforms import LoadImage
 
 from transforms import CTReader, DataError, RadiographReader, match_grid
+from transforms.files.atomic import atomic_path
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -39,7 +40,8 @@ def series_to_nifti(folder: Path, path: Path) -> None:
     reader = RadiographReader("pixels") if len(files) == 1 else CTReader()
     image = LoadImage(reader=reader, image_only=True)(files)
     array = np.atleast_3d(np.asarray(image, np.float32))
-    nibabel.save(nibabel.Nifti1Image(array, np.asarray(image.affine, float)), path)
+    with atomic_path(path) as scratch:
+        nibabel.save(nibabel.Nifti1Image(array, np.asarray(image.affine, float)), scratch)
 
 
 def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from networks import read_checkpoint
 from transforms import RADIOGRAPHS, DataError
 from transforms.files.atomic import atomic_write
 
@@ -52,6 +53,7 @@ def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str
 
     Raises:
         DataError: if MONAI Label is not installed, a bundle has no weights, or the folder of images is missing.
+        WeightsError: if a bundle's weights are not those that its ``model.json`` describes.
     """
     if find_spec("monailabel") is None:
         raise DataError(
@@ -64,6 +66,7 @@ def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str
     for bundle in bundles:
         if not bundle.weights.is_file():
             raise DataError(f"{bundle.weights}: no such file, and MONAI Label needs it. Train the bundle first.")
+        read_checkpoint(bundle.weights)  # are they those that model.json describes?
     remote = studies.startswith(("http://", "https://"))
     if not remote and not Path(studies).is_dir():
         raise DataError(f"{studies}: no such folder. Give a folder of images, or the URL of a DICOMweb service.")

@@ -117,20 +117,22 @@ class Prediction:
         index.log_left_out()
         self.load, self.postprocess, self.write = (parse(k) for k in ("preprocessing", "postprocessing", "outputs"))
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
-        records, interrupted = Records(self.output, self.settings), False
+        self.records, interrupted = Records(self.output, self.settings), False
         done: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
+        before = set()
         start, computed = time.monotonic(), 0
         try:
             for number, case in enumerate(index.cases, start=1):
                 name, key = str(case.path), str(case.path.relative_to(self.input))
-                record = records.done(key, case.identity)
+                record = self.records.done(key, case.identity)
                 if record is not None:
                     done[name] = record
+                    before.add(name)
                     continue
                 record = self._predict(case)
                 computed += 1
-                records.append(key, case.identity, record)
+                self.records.append(key, case.identity, record)
                 if record["status"] == "done":
                     done[name] = record
                     said = f"done in {record['seconds']:.1f} s"
@@ -142,6 +144,10 @@ class Prediction:
         except KeyboardInterrupt:
             interrupted = True
             logger.warning("interrupted; the same command goes on from here")
+        for name in list(done):
+            if lost := self.records.lost(done[name]):  # while others ran: what is called done is there
+                del done[name]
+                failed[name] = f"{lost[0]}: was removed or changed since it was written. Give the same command again."
         if self.submission and done and not interrupted:
             write_submission(((name, record["boxes"]) for name, record in done.items()), self.submission)
         code = INTERRUPTED if interrupted else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
@@ -152,8 +158,8 @@ class Prediction:
             "format": self.format,
             "exit_code": code,
             "cases": len(index.cases),
-            "done": [{"case": name, "outputs": record["outputs"]} for name, record in done.items()],
-            "done_before": len(done) - (computed - len(failed)),
+            "done": [{"case": name, "outputs": list(record["outputs"])} for name, record in done.items()],
+            "done_before": len(before & done.keys()),
             "failed": [{"case": name, "error": error} for name, error in failed.items()],
             "left_out": [{"reason": why, "files": [str(f) for f in files]} for why, files in index.by_reason().items()],
         }
@@ -175,14 +181,14 @@ class Prediction:
             if self.bundle.finds_boxes:
                 probability, threshold = data["probability"][0], self.parser.get_parsed_content("threshold")
                 record["boxes"] = mask_to_boxes(np.asarray(probability.cpu()), threshold)
+            outputs = self.records.describe(data["written"])
         except Exception as error:
             plain = plain_error(error)
             logger.debug("%s", case.path, exc_info=error)
             text = str(plain).removeprefix(f"{case.path}: ") if plain else f"{type(error).__name__}: {error}"
             return {"status": "failed", "error": text.strip().split("\n")[0]}
         seconds = round(time.monotonic() - start, 2)
-        written = [str(path.relative_to(self.output)) for path in data["written"]]
-        return {"status": "done", "seconds": seconds, "outputs": written, **record}
+        return {"status": "done", "seconds": seconds, "outputs": outputs, **record}
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]

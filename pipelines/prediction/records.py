@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,32 @@ class Records:
                 continue
 
     def done(self, case: str, identity: str) -> dict[str, Any] | None:
-        """The record of a case that was done from the same files with the same settings, its outputs still there."""
+        """The record of a case that was done from the same files with the same settings, its outputs as they were."""
         record = self.last.get(case)
         if record is None or record["status"] != "done":
             return None
         same = record["identity"] == identity and record["settings"] == self.settings
-        return record if same and all((self.folder / path).is_file() for path in record["outputs"]) else None
+        return record if same and not self.lost(record) else None
+
+    def describe(self, outputs: Iterable[Path]) -> dict[str, dict[str, int | str]]:
+        """What the record of a case that is done holds as ``outputs``: path in the folder, size in bytes, SHA-256.
+
+        Raises:
+            OSError: if one is not there.
+        """
+        return {str(path.relative_to(self.folder)): _content(path) for path in outputs}
+
+    def lost(self, record: dict[str, Any]) -> list[str]:
+        """Which outputs of a case that was done are not there any more, or not as they were written."""
+        outputs = record["outputs"]
+        if not isinstance(outputs, dict):  # of a version that kept their names alone
+            return list(outputs)
+        return [name for name, content in outputs.items() if not _is_there(self.folder / name, content)]
 
     def append(self, case: str, identity: str, record: dict[str, Any]) -> None:
         """Add how a case ended: ``status`` and what else is worth keeping."""
         record = {"case": case, "identity": identity, "settings": self.settings, **record}
+        self.folder.mkdir(parents=True, exist_ok=True)  # someone may remove it meanwhile
         with open(self.path, "a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -48,3 +66,15 @@ class Records:
             file.flush()
             os.fsync(file.fileno())
         self.last[case] = record
+
+
+def _content(path: Path) -> dict[str, int | str]:
+    data = path.read_bytes()
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _is_there(path: Path, content: dict[str, int | str]) -> bool:
+    try:
+        return path.stat().st_size == content["size"] and _content(path) == content
+    except OSError:
+        return False

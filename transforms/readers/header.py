@@ -35,7 +35,7 @@ def number(
     """The number that a tag holds, the first where it may hold several, or None where it is missing or empty.
 
     Raises:
-        DataError: if it is no number, infinite, or below ``low`` or above ``high``.
+        DataError: if it is not a number, infinite, below ``low`` or above ``high``.
     """
     value = header.get(keyword)
     if value is None or value == "":
@@ -82,7 +82,7 @@ def check_spacing(
         bounds: the least and the greatest.
 
     Raises:
-        DataError: if one is no number or out of bounds.
+        DataError: if one is not a number or out of bounds.
     """
     if not all(bounds[0] <= distance <= bounds[1] for distance in spacing):
         found = " and ".join(f"{distance:.4g}" for distance in spacing)

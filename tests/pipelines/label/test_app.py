@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib.util import find_spec
 
 import pytest
+import torch
+
+from networks import WeightsError
 
 pytestmark = [
     pytest.mark.label,
@@ -17,6 +22,8 @@ class Answers:
 
     def infer(self, request, datastore=None):
         return request
+
+    scoring = infer
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,26 @@ def test_masks_come_back_without_loss_and_where_they_can_be_read(tmp_path, name,
     request = {"image": str(tmp_path / name)}
     assert App().infer(request).get("result_extension") == extension
     assert App().infer({**request, "result_extension": ".nrrd"})["result_extension"] == ".nrrd"
+
+
+def test_weights_that_were_changed_are_not_used(tmp_path):
+    """MONAI Label loads weights without a look at their hash; a client may name another file of the bundle."""
+    from pipelines.label.app import RadiologyApp
+
+    class App(RadiologyApp, Answers):
+        model_dir = str(tmp_path)
+
+    path = tmp_path / "lungs" / "models" / "model.pt"
+    path.parent.mkdir(parents=True)
+    torch.save({"weight": torch.zeros(3)}, path)
+    path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    request = {"model": "lungs", "image": str(tmp_path / "a.png")}
+    assert App().infer(request) == request and App().scoring({"method": "lungs"})
+    torch.save({"weight": torch.ones(3)}, path)
+    for ask in (lambda: App().infer(request), lambda: App().scoring({"method": "lungs"})):
+        with pytest.raises(WeightsError, match="is damaged, or not the file that model.json describes"):
+            ask()
+    with pytest.raises(WeightsError, match="is damaged"):
+        App().infer({**request, "model_filename": ["model.pt"]})
+    path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    assert App().infer(request) == request

@@ -17,6 +17,7 @@ from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
 from pipelines.prediction.predict import predict
+from pipelines.prediction.records import Records
 from tests.running import bundle_of, small
 from transforms import CTReader, DataError
 
@@ -133,6 +134,87 @@ def test_nothing_is_done_twice_and_what_failed_is_tried_again(tree, tmp_path, se
     os.utime(cut, ns=(1, 1))
     assert run("pneumonia", tree, out, settings) == 0 and summary(out)["done_before"] == 2
     assert run("pneumonia", tree, out, settings, format="nifti") == 0 and summary(out)["done_before"] == 0
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "changed"])
+def test_an_output_that_is_not_as_it_was_written_is_made_again(tree, tmp_path, settings, damage):
+    out = tmp_path / "out"
+    run("pneumonia", tree, out, settings)
+    mask = out / "cr" / "1.2.840.1_mask.png"
+    written = mask.read_bytes()
+    if damage == "removed":
+        mask.unlink()
+    else:
+        mask.write_bytes(written[:-1] if damage == "cut" else written[:-1] + bytes([written[-1] ^ 1]))
+    assert run("pneumonia", tree, out, settings) == 1  # one of the tree cannot be read
+    assert summary(out)["done_before"] == 1 and mask.read_bytes() == written
+
+
+def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, cohort, monkeypatch):
+    """Of three cases the first one's mask is removed, and the second one's is cut, when the third is done."""
+    images, out = tmp_path / "in", tmp_path / "out"
+    images.mkdir()
+    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:3]):
+        shutil.copy(path, images / f"{number}.dcm")
+    append = Records.append
+
+    def append_and_remove(self, case, identity, record):
+        append(self, case, identity, record)
+        if case == "2.dcm":
+            (out / "0_mask.png").unlink()
+            (out / "1_mask.png").write_bytes(b"")
+
+    monkeypatch.setattr(Records, "append", append_and_remove)
+    assert run("pneumonia", images, out, settings) == 1
+    assert [Path(case["case"]).name for case in summary(out)["done"]] == ["2.dcm"]
+    failed = {Path(case["case"]).name: case["error"] for case in summary(out)["failed"]}
+    assert all(failed[f"{n}.dcm"].startswith(f"{n}_mask.png: was removed or changed") for n in (0, 1)), failed
+    monkeypatch.undo()
+    assert run("pneumonia", images, out, settings) == 0 and summary(out)["done_before"] == 1
+
+
+def test_folder_that_vanishes_while_it_runs(tmp_path, settings, cohort, monkeypatch):
+    images, out = tmp_path / "in", tmp_path / "out"
+    images.mkdir()
+    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:2]):
+        shutil.copy(path, images / f"{number}.dcm")
+    append = Records.append
+
+    def append_and_remove(self, case, identity, record):
+        if case == "0.dcm":
+            shutil.rmtree(out)
+        append(self, case, identity, record)
+
+    monkeypatch.setattr(Records, "append", append_and_remove)
+    assert run("pneumonia", images, out, settings) == 1
+    assert [Path(case["case"]).name for case in summary(out)["failed"]] == ["0.dcm"]
+    assert (out / "1_mask.png").is_file()
+
+
+@pytest.mark.parametrize("bundle", ["pneumonia", "abdomen"])
+def test_network_that_gives_no_numbers_fails_each_case(tree, tmp_path, settings, bundle):
+    """Weights that are finite, and yet too large: their masks would be empty, or full, without a word."""
+    state = torch.load(settings[bundle]["weights"])
+    for name, value in state.items():
+        if value.ndim == 4:
+            state[name] = value * 1e30
+    torch.save(state, tmp_path / "large.pt")
+    large = {bundle: {**settings[bundle], "weights": str(tmp_path / "large.pt")}}
+    assert run(bundle, tree, tmp_path / "out", large) == 2
+    said = summary(tmp_path / "out")
+    assert not said["done"] and sum("are not finite: its weights" in case["error"] for case in said["failed"]) >= 2
+    assert not list((tmp_path / "out").rglob("*_mask*"))
+
+
+def test_image_with_nothing_on_it_fails_alone(tmp_path, settings, cohort):
+    images = tmp_path / "in"
+    images.mkdir()
+    Image.fromarray(np.full((40, 60), 9, np.uint8)).save(images / "flat.png")
+    Image.fromarray(np.arange(2400, dtype=np.uint8).reshape(40, 60)).save(images / "good.png")
+    assert run("lungs", images, tmp_path / "out", settings) == 1
+    (failed,) = summary(tmp_path / "out")["failed"]
+    assert Path(failed["case"]).name == "flat.png" and "nothing is on it" in failed["error"]
+    assert [Path(case["case"]).name for case in summary(tmp_path / "out")["done"]] == ["good.png"]
 
 
 def test_goes_on_after_a_kill(tree, tmp_path, settings):

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.prediction.records import Records
 
-DONE = {"status": "done", "outputs": ["deep/a_mask.png"]}
+MASK = {"size": 4, "sha256": "48bf9b4f142ab45cac6f33cf99415bca6ca8e07608a031237aa76560fec2204b"}  # by sha256sum
+DONE = {"status": "done", "outputs": {"deep/a_mask.png": MASK}}
 
 
 @pytest.fixture
@@ -33,6 +34,31 @@ def test_another_image_other_settings_and_a_lost_output_are_done_again(folder):
     assert records.done("deep/a.dcm", "changed") is None
     assert Records(folder, "other").done("deep/a.dcm", "identity") is None
     (folder / "deep" / "a_mask.png").unlink()
+    assert records.done("deep/a.dcm", "identity") is None
+
+
+def test_outputs_are_described_by_their_content(folder):
+    records = Records(folder, "settings")
+    assert records.describe([folder / "deep" / "a_mask.png"]) == DONE["outputs"]
+    with pytest.raises(FileNotFoundError):
+        records.describe([folder / "deep" / "a_mask.png", folder / "gone.png"])
+
+
+@pytest.mark.parametrize("content", [b"", b"mas", b"mask\n", b"maks", None])
+def test_an_output_that_was_cut_changed_or_removed_is_made_again(folder, content):
+    records = Records(folder, "settings")
+    records.append("deep/a.dcm", "identity", DONE)
+    path = folder / "deep" / "a_mask.png"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert records.lost(DONE) == ["deep/a_mask.png"]
+    assert records.done("deep/a.dcm", "identity") is None
+    path.write_bytes(b"mask")
+    assert records.lost(DONE) == [] and records.done("deep/a.dcm", "identity")
+
+
+def test_what_was_done_before_records_held_hashes_is_done_again(folder):
+    records = Records(folder, "settings")
+    records.append("deep/a.dcm", "identity", {"status": "done", "outputs": ["deep/a_mask.png"]})
     assert records.done("deep/a.dcm", "identity") is None
 
 
