@@ -143,7 +143,7 @@ class TrainingState:
                 best.key_metric_name: float(best.best_metric),
                 "settings": self.settings,
             }
-            _write_model((self.averaged or self.network).state_dict(), self._path(BEST), about, self._path(ABOUT))
+            write_model((self.averaged or self.network).state_dict(), self._path(BEST), about, self._path(ABOUT))
         state = {
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
@@ -236,7 +236,7 @@ class TrainingState:
             )
 
 
-def _write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
+def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
     """Write a model and what it is, so that a kill at any moment leaves one that is described."""
     with atomic_path(path) as scratch:
         torch.save(weights, scratch)

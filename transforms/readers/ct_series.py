@@ -197,7 +197,7 @@ def _check_slice(path: Path, header: Dataset) -> None:
             f"{path}: ImagePositionPatient, ImageOrientationPatient and PixelSpacing must be 3, 6 and 2 numbers, none "
             f"of the first beyond {FARTHEST_MM:g} mm. Export the series again."
         )
-    check_spacing(values[9:], named("PixelSpacing"), path)
+    check_spacing(values[9:].tolist(), named("PixelSpacing"), path)
     transfer_syntax = header.file_meta.get("TransferSyntaxUID")
     if transfer_syntax is None:
         raise DataError(f"{path}: lacks TransferSyntaxUID, without which no pixel can be read. Export it again.")

@@ -15,7 +15,7 @@ from .header import LARGEST_VALUE, named, number
 try:
     from pydicom.pixels import apply_modality_lut, apply_voi
 except ImportError:  # pydicom 2, which MONAI Label pins
-    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi  # type: ignore[no-redef]
 
 SMALLEST_SLOPE = 1 / LARGEST_VALUE  # of a rescale: less makes all pixels alike
 # The window width that shows nothing, by the VOI function, PS3.3 C.11.2.1.2 and C.11.2.1.3

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom.datadict import dictionary_VM, tag_for_keyword
+from pydicom.datadict import dictionary_VM
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -18,7 +18,7 @@ from ..errors import DataError
 try:
     from pydicom.pixels.utils import get_expected_length
 except ImportError:  # pydicom 2, which MONAI Label pins
-    from pydicom.pixel_data_handlers.util import get_expected_length
+    from pydicom.pixel_data_handlers.util import get_expected_length  # type: ignore[no-redef]
 
 PIXEL_SPACING_MM = (0.01, 10.0)  # in the plane of an image: from microscopic to coarser than any radiograph or CT
 LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever sign: 16 bits hold 65,535
@@ -26,7 +26,7 @@ LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever s
 
 def named(keyword: str) -> str:
     """A tag as errors name it, such as ``WindowCenter (0028,1050)``."""
-    return f"{keyword} {Tag(tag_for_keyword(keyword))}"
+    return f"{keyword} {Tag(keyword)}"
 
 
 def number(
@@ -60,7 +60,7 @@ def check_bits(header: Dataset, path: Path) -> None:
     missing = [tag for tag in ("BitsAllocated", "BitsStored", "PixelRepresentation") if header.get(tag) is None]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
-    number(header, "BitsStored", path, low=1, high=number(header, "BitsAllocated", path))
+    number(header, "BitsStored", path, low=1, high=int(header.BitsAllocated))
     number(header, "PixelRepresentation", path, low=0, high=1)
     highest = header.BitsStored - 1
     if header.get("HighBit", highest) not in (highest, None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from networks import read_checkpoint
+from networks import WeightsError, load_weights, read_checkpoint
 from pipelines import datalist
 from pipelines.training import log
+from pipelines.training.state import write_model
 from tests.running import Trained, bundle_of, refused, small
 
 NAME = "pneumonia"
@@ -103,6 +105,7 @@ def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
     assert about["epoch"] == table["epoch"][best.idxmax()]
     assert about["val_dice_pooled_over_all"] == pytest.approx(best.max())
     assert about["trained_on"] == "phantoms"
+    assert about["sha256"] == hashlib.sha256((tmp_path / "models" / "model.pt").read_bytes()).hexdigest()
     state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
     assert state["best_metric"] == pytest.approx(best.max())
     assert {"training.csv", "curves.png", "tensorboard"} <= set(os.listdir(tmp_path / "eval"))
@@ -180,6 +183,40 @@ def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path)
     about = json.loads((models / "model.json").read_text())
     assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
     assert (models / "model.previous.pt").read_bytes() == first
+    about = json.loads((models / "model.previous.json").read_text())
+    assert about["sha256"] == hashlib.sha256(first).hexdigest()
+    torch.save({k: v + 1 for k, v in torch.load(models / "model.pt").items()}, models / "model.pt")
+    with refused("model.pt: is damaged, or not the file that model.json describes"):
+        train(tmp_path, 1, **tuning)
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["with its hash", "as before there were hashes"])
+@pytest.mark.parametrize("killed_at", [1, 2, 3, None])
+def test_a_kill_at_any_moment_leaves_a_model_that_is_described(tmp_path, monkeypatch, killed_at, described):
+    """A better model takes the place of one in three replacements: what is said is said of the one that is there."""
+    path, about = tmp_path / "model.pt", tmp_path / "model.json"
+    network = torch.nn.Linear(1, 1)
+    write_model({"weight": torch.ones(1, 1), "bias": torch.ones(1)}, path, {"settings": {"image_size": 1}}, about)
+    if not described:
+        about.write_text(json.dumps({"settings": {"image_size": 1}}))
+    replace, times = os.replace, iter(range(1, 9))
+
+    def replace_or_die(source, target):
+        if next(times) == killed_at:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_die)
+    try:
+        write_model({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, path, {"settings": {"image_size": 2}}, about)
+    except KeyboardInterrupt:
+        assert killed_at
+    size = 1 if killed_at in (1, 2) else 2
+    load_weights(network, path, image_size=size)
+    assert network.bias.item() == 2 - size
+    with pytest.raises(WeightsError, match="was trained with image_size"):
+        load_weights(network, path, image_size=3)
+    assert os.listdir(tmp_path) in (["model.pt", "model.json"], ["model.json", "model.pt"])
 
 
 def test_a_resume_sets_aside_a_model_that_it_has_not_made(train, tmp_path):
