@@ -122,6 +122,17 @@ def test_weights_are_checked_against_all_settings_that_they_need(bundle):
     assert handlers["pipelines.TrainingState"]["settings"] == "@settings"
 
 
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_every_network_is_one_that_checks_its_output(bundle):
+    """``networks.prepare`` does, wherever a network predicts; and whether weights may be forced is said by a key."""
+    for name in overlays(bundle):
+        for key, value in configuration(bundle, name).items():
+            if key.endswith(("network_def", "lungs_network")):
+                assert value["_target_"] == "networks.prepare", f"{name}.json: {key}"
+            for step in value if key.endswith("initialize") else ():
+                assert "networks.load_" not in step or "imagenet" in step or ", @force_weights" in step, step
+
+
 def test_predictions_within_the_lungs_use_the_network_that_lungs_ships():
     overlay, lungs = configuration("opacity", "in_lungs"), configuration("lungs", "inference")
     assert overlay["lungs_network"] == lungs["network_def"]

@@ -51,6 +51,7 @@ def report(tmp_path_factory):
     folder, data = tmp_path_factory.mktemp("report"), []
     for number, (truth, predicted, size) in enumerate(CASES):
         pixels = np.zeros(size, np.uint8)
+        pixels[-1, -1] = 1  # an image of one value would be refused
         if predicted:
             pixels[slice(*predicted[0]), slice(*predicted[1])] = 255
         boxes = [[truth[0][0], truth[1][0], truth[0][1] - truth[0][0], truth[1][1] - truth[1][0]]] if truth else []
@@ -118,7 +119,7 @@ def test_figures_are_of_all_images(report):
 
 
 def test_without_positives_there_is_no_picture(write_dicom, tmp_path):
-    path = write_dicom(np.zeros((8, 9), np.uint8))
+    path = write_dicom(np.arange(72, dtype=np.uint8).reshape(8, 9))
     evaluate([{"image": str(path), "boxes": []}], tmp_path / "out")
     assert set(os.listdir(tmp_path / "out")) == {"metrics.json", "metrics.csv", "images.csv"}
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

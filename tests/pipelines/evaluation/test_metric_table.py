@@ -96,7 +96,7 @@ def test_spacing_is_known_where_the_file_says_it(write_dicom, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     assert known_spacing(read(tmp_path / "picture.png")) is None
     turned = np.array([[0, -0.8, 0, 5], [0.7, 0, 0, 9], [0, 0, 2.5, -3], [0, 0, 0, 1.0]])
-    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.float32), turned), tmp_path / "ct.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.arange(60, dtype=np.float32).reshape(3, 4, 5), turned), tmp_path / "ct.nii.gz")
     ct = LoadImage(CTReader(), ensure_channel_first=True)(tmp_path / "ct.nii.gz")
     assert known_spacing(ct) == pytest.approx((0.7, 0.8, 2.5))
 

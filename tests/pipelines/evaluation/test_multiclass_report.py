@@ -61,7 +61,8 @@ def write(folder, shapes=SHAPES):
 def preprocessing():
     return Compose(
         [
-            LoadImaged(["image", "label"], reader=CTReader(), ensure_channel_first=True),
+            LoadImaged("image", reader=CTReader(), ensure_channel_first=True),
+            LoadImaged("label", reader=CTReader(labels=True), ensure_channel_first=True),
             CastToTyped("label", dtype=torch.uint8),
             CopyItemsd("label", names="network_label"),
             Orientationd(["image", "network_label"], axcodes="LPS", labels=None),
