@@ -47,7 +47,7 @@ def draw_ct_phantoms(folder: os.PathLike | str, patients: int = 16, size: int = 
         folder: gets ``train_images/PATIENT/SERIES/*.dcm``, ``segmentations/SERIES.nii.gz``,
             ``train_series_meta.csv`` and ``manifest.json``.
         patients: how many.
-        size: rows and columns of a slice in pixels.
+        size: rows and columns of a slice in pixels, at least 40: fewer would be farther apart than a CT's.
         seed: the same seed draws the same cohort.
 
     Returns:

@@ -30,7 +30,9 @@ def coco(tmp_path):
     (folder / "sub").mkdir(parents=True)
     names = [f"{number}.png" for number in range(10)] + ["sub/10.jpg", "sub/0.png"]
     for name in names:
-        Image.new("L", (8, 6), 100).save(folder / name)
+        picture = Image.new("L", (8, 6), 100)
+        picture.putpixel((7, 5), 90)
+        picture.save(folder / name)
     images = [{"id": 50 + n, "file_name": name, "width": 8, "height": 6} for n, name in enumerate(names)]
     annotations = [
         box(50, [5, 1, 2, 4]),

@@ -88,7 +88,7 @@ def test_kidneys_are_alike_but_for_their_side(items):
 def test_same_seed_draws_the_same_cohort(tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
-        assert draw_ct_phantoms(folder, patients=7, size=16, seed=5) == str(folder)
+        assert draw_ct_phantoms(folder, patients=7, size=40, seed=5) == str(folder)
     first, second = (
         [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".json"] for folder in folders
     )

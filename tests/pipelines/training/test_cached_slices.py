@@ -17,10 +17,10 @@ DEPTHS = (3, 1, 4)
 
 
 def transform(top=100, random=()):
-    keys = ["image", "label"]
     return Compose(
         [
-            LoadImaged(keys, reader=CTReader(), ensure_channel_first=True),
+            LoadImaged("image", reader=CTReader(), ensure_channel_first=True),
+            LoadImaged("label", reader=CTReader(labels=True), ensure_channel_first=True),
             ScaleIntensityRanged("image", 0, top, 0, 1, clip=True),
             EnsureTyped("label", dtype=torch.uint8),
             *random,
@@ -76,7 +76,9 @@ def test_volumes_are_read_once_and_anew_where_something_changed(data, tmp_path):
     assert len(times) == 2 * len(DEPTHS)
     CachedSlices(data, transform(), tmp_path / "cache", channels="neighbours")  # shares them
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
-    nibabel.save(nibabel.Nifti1Image(np.full((6, 5, 2), 77, np.float32), np.diag([-1.0, -1, 2, 1])), data[1]["image"])
+    changed = np.full((6, 5, 2), 77, np.float32)
+    changed[-1, -1, -1] = 78
+    nibabel.save(nibabel.Nifti1Image(changed, np.diag([-1.0, -1, 2, 1])), data[1]["image"])
     nibabel.save(nibabel.Nifti1Image(np.ones((6, 5, 2), np.uint8), np.diag([-1.0, -1, 2, 1])), data[1]["label"])
     again = CachedSlices(data, transform(), tmp_path / "cache")
     assert len(again) == 9 and float(again[4]["image"][0, 0, 0]) == pytest.approx(0.77, abs=1e-4)
@@ -144,7 +146,7 @@ def test_damaged_volumes_are_all_named_before_training(data, tmp_path):
 
 def test_what_is_no_volume_of_0_to_1_is_refused(data, tmp_path):
     with pytest.raises(ValueError, match="image runs from .*; only 0 to 1 can be cached"):
-        CachedSlices(data, Compose([*transform().transforms[:1]]), tmp_path / "cache")
+        CachedSlices(data, Compose([*transform().transforms[:2]]), tmp_path / "cache")
     flat = Compose([*transform().transforms, Lambdad("image", _first_slice)])
     with pytest.raises(ValueError, match=r"image is of shape \(1, 6, 5\) after"):
         CachedSlices(data, flat, tmp_path / "other")
