@@ -8,7 +8,7 @@ from .prepare import Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
-from .weights import WeightsError, check_fits, load_weights, read_checkpoint
+from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint
 
 __all__ = [
     "SLICE_OFFSETS",
@@ -28,6 +28,7 @@ __all__ = [
     "load_imagenet_encoder",
     "load_weights",
     "prepare",
+    "read_about",
     "read_checkpoint",
     "slice_channels",
 ]

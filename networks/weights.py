@@ -64,7 +64,7 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
             network or other settings.
     """
     check_fits(network, state := read_checkpoint(path), path)
-    about = _about(Path(path).with_suffix(".json"))
+    about = read_about(Path(path).with_suffix(".json"))
     trained_with = about.pop("settings", {})
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
@@ -78,14 +78,22 @@ def load_weights(network: nn.Module, path: os.PathLike | str, **settings: Any) -
     return network
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """What a JSON file says of the weights beside it; nothing if there is none."""
+def read_about(path: os.PathLike | str) -> dict[str, Any]:
+    """What a JSON file says of the weights beside it.
+
+    Returns:
+        its content, in which ``settings`` are a dictionary; nothing if there is no such file.
+
+    Raises:
+        WeightsError: if the file is damaged.
+    """
+    path = Path(path)
     try:
         about = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:  # neither text nor JSON
+    except (ValueError, RecursionError) as error:  # neither text nor JSON
         raise WeightsError(f"{path}: is not JSON ({error}). Copy it again, beside the weights.") from error
-    if not isinstance(about, dict):
-        raise WeightsError(f"{path}: holds a {type(about).__name__}, not what weights are. Copy it again.")
+    if not isinstance(about, dict) or not isinstance(about.get("settings", {}), dict):
+        raise WeightsError(f"{path}: holds something else than what weights are. Copy it again.")
     return about
 
 

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from transforms.files.atomic import writing
+
 
 class Records:
     """The cases of a folder of outputs. A case's last record counts.
@@ -21,7 +23,7 @@ class Records:
         self.settings = settings
         self.path = folder / "predictions.jsonl"
         self.last: dict[str, dict[str, Any]] = {}
-        for line in self.path.read_text().splitlines() if self.path.is_file() else ():
+        for line in self.path.read_text(errors="replace").splitlines() if self.path.is_file() else ():
             try:
                 record = json.loads(line)
                 self.last[record["case"]] = record
@@ -31,15 +33,15 @@ class Records:
     def done(self, case: str, identity: str) -> dict[str, Any] | None:
         """The record of a case that was done from the same files with the same settings, its outputs still there."""
         record = self.last.get(case)
-        if record is None or record["status"] != "done":
+        if record is None or record.get("status") != "done":
             return None
-        same = record["identity"] == identity and record["settings"] == self.settings
+        same = record.get("identity") == identity and record.get("settings") == self.settings
         return record if same and all((self.folder / path).is_file() for path in record["outputs"]) else None
 
     def append(self, case: str, identity: str, record: dict[str, Any]) -> None:
         """Add how a case ended: ``status`` and what else is worth keeping."""
         record = {"case": case, "identity": identity, "settings": self.settings, **record}
-        with open(self.path, "a+b") as file:
+        with writing(self.path), open(self.path, "a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
