@@ -26,7 +26,8 @@ class Stopped(SystemExit):
     """
 
     def __init__(self, number: int):
-        super().__init__(128 + number)
+        self.exit_code = 128 + number
+        super().__init__(self.exit_code)
 
 
 class Steps(AbstractContextManager):
@@ -41,7 +42,7 @@ class Steps(AbstractContextManager):
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Steps:
-        self.process = os.getpid()
+        self.asked, self.process = 0, os.getpid()
         usual = (signal.default_int_handler, signal.SIG_DFL)
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) in usual}

@@ -148,7 +148,7 @@ class Prediction:
                 left = (time.monotonic() - start) / computed * (len(index.cases) - number)
                 logger.info("[%d/%d, %.0f s left] %s: %s", number, len(index.cases), left, name, said)
         except Stopped as stop:
-            stopped = int(stop.code)
+            stopped = stop.exit_code
             logger.warning("stopped; the same command goes on from here")
         if self.submission and done and not stopped:
             write_submission(((name, record["boxes"]) for name, record in done.items()), self.submission)

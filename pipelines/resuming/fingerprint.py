@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
@@ -41,7 +42,7 @@ def configuration() -> dict[str, Any]:
         each value as the configuration says it, before references and expressions are resolved, by its whole key, such
         as ``network_def#network#channels``; nothing if no parser made the caller.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if isinstance(parser := frame.f_locals.get("self"), ConfigParser):
             return _reached(parser)

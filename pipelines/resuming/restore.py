@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from monai.engines import Workflow
 
 from networks import WeightsError, check_fits, read_checkpoint
 from transforms import DataError
@@ -42,7 +42,7 @@ def read_state(path: Path) -> dict[str, Any]:
 def restore(
     state: dict[str, Any],
     path: Path,
-    engine: Engine,
+    engine: Workflow,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     lr_scheduler: Any,
@@ -88,7 +88,7 @@ def restore(
         ) from error
     kept = {"params", *(SCHEDULED if lr_scheduler is not None else ())}
     for group, fresh in zip(optimizer.param_groups, planned, strict=True):
-        group.update({name: value for name, value in fresh.items() if name not in kept})
+        group.update({name: value for name, value in fresh.items() if name not in kept or name not in group})
 
 
 def _load_progress(lr_scheduler: Any, saved: dict[str, Any], before: int, now: int) -> None:

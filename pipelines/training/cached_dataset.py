@@ -71,7 +71,7 @@ class CachedDataset(PersistentDataset):
         with idist.one_rank_first():  # where several processes train: the others find what it made
             self._fill()
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Any:
         try:
             return super().__getitem__(index)
         except FileNotFoundError as error:

@@ -8,15 +8,16 @@ import os
 import random
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from ignite import distributed as idist
 from ignite.engine import Events
 from monai.data.utils import set_rnd
-from monai.engines import Evaluator, Workflow
+from monai.engines import Evaluator, SupervisedTrainer, Workflow
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from networks import WeightsError, read_about, read_checkpoint
 from transforms import DataError
@@ -122,13 +123,14 @@ class TrainingState:
         if idist.get_rank() == 0:
             self.held.enter_context(locked(self.folder))
         self.held.enter_context(self.steps)
-        data = engine.state.dataloader.dataset.data
+        loaders: tuple[Any, Any] = (engine.state.dataloader, self.evaluator.data_loader)
+        data, validation = (loader.dataset.data for loader in loaders)
         self.name = data.name if isinstance(data, DataList) else f"{len(data)} images without a manifest"
         self.depends_on = {
             **self.configuration,
             "processes": idist.get_world_size(),
             "training images": images(data),
-            "validation images": images(self.evaluator.data_loader.dataset.data),
+            "validation images": images(validation),
         }
         if self.resume:
             self._load(engine)
@@ -165,10 +167,10 @@ class TrainingState:
         elif self.evaluator.state.best_metric_epoch < 0:
             logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
-    def failed(self, engine: Workflow, error: BaseException) -> None:
+    def failed(self, engine: SupervisedTrainer, error: BaseException) -> None:
         self.held.close()
         if isinstance(error, Stopped) and dist.is_initialized():
-            release(engine.network)
+            release(cast(DistributedDataParallel, engine.network))
             dist.destroy_process_group()
         raise error
 

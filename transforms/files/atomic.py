@@ -87,7 +87,7 @@ def remove_unfinished(folders: Sequence[os.PathLike | str]) -> None:
     found = [
         Path(folder, name)
         for root in folders
-        for folder, _, names in os.walk(root)
+        for folder, _, names in os.walk(os.fspath(root))
         for name in names
         if (match := SCRATCH.match(name)) and not _is_alive(int(match[1]))
     ]
