@@ -149,7 +149,7 @@ class Prediction:
                 logger.info("[%d/%d, %.0f s left] %s: %s", number, len(index.cases), left, name, said)
         except Stopped as stop:
             stopped = stop.exit_code
-            logger.warning("stopped; the same command goes on from here")
+            logger.warning("stopped; the same command continues from here")
         if self.submission and done and not stopped:
             write_submission(((name, record["boxes"]) for name, record in done.items()), self.submission)
         code = stopped if stopped else NOTHING_DONE if not done else SOME_FAILED if failed else DONE

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser, ReferenceResolver
 
 # Keys that the trainer, and the validation that chooses the best model, are made of: these and all that they refer to
 ROOTS = ("seed", "train#trainer", "validate#evaluator", "val_interval", "lr_scheduler")
-# Among them what may be another when a training goes on:
+# Among them what may be different when a training continues:
 LEFT_OUT = (
     # where things are; the images are compared one by one
     *("bundle_root", "ckpt_dir", "output_dir", "cache_dir", "train#dataset#cache_dir", "validate#dataset#cache_dir"),

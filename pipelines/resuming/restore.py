@@ -30,7 +30,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         kept = sorted(path.parent.glob(f"{path.stem}.previous*{path.suffix}"), key=os.path.getmtime)
-        hint = f" {kept[-1].name} is an earlier training's: rename it to go on with that one." if kept else ""
+        hint = f" {kept[-1].name} is that of an earlier training: rename it to continue that one." if kept else ""
         raise DataError(f"{path}: nothing to resume from. Leave out --resume to start a new training.{hint}")
     state = read_checkpoint(path)
     missing = [key for key in NEEDED if key not in state]
@@ -84,7 +84,7 @@ def restore(
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: the optimiser or the schedule is another than the configured one ({error}), so there is nothing "
-            "to go on from. Configure it as it was, or start a new training."
+            "to continue. Configure it as it was, or start a new training."
         ) from error
     kept = {"params", *(SCHEDULED if lr_scheduler is not None else ())}
     for group, fresh in zip(optimizer.param_groups, planned, strict=True):

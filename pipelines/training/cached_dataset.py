@@ -76,7 +76,7 @@ class CachedDataset(PersistentDataset):
             return super().__getitem__(index)
         except FileNotFoundError as error:
             raise DataError(
-                f"{error.filename}: was removed while the run needed it. Give the command again, which makes it anew; "
+                f"{error.filename}: was removed while the run needed it. Give the command again, which makes it again; "
                 "a training with --resume True."
             ) from error
 

@@ -62,7 +62,7 @@ class TrainingState:
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
-        resume: go on from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data.
+        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
             best model, which a resume knows, where MONAI's EarlyStopHandler would start counting again.
         seed: of all randomness.
@@ -198,8 +198,8 @@ class TrainingState:
             torch.save(state, file)
         if self.has_model and not (self.folder / BEST).is_file():
             raise DataError(
-                f"{self.folder / BEST}: was removed while the training ran. Put it back and give --resume True, or go "
-                "on without it by --resume force: the best of the epochs to come is kept then."
+                f"{self.folder / BEST}: was removed while the training ran. Put it back and give --resume True, or "
+                "continue without it by --resume force: then the best of the next epochs is kept."
             )
 
     def _save_best(self) -> None:
@@ -251,7 +251,7 @@ class TrainingState:
             if self.resume != "force":
                 raise DataError(
                     f"{model}: is missing, the model of epoch {best.best_metric_epoch} of this training. Put it back, "
-                    "or go on without it by --resume force: the best of the epochs to come is kept then."
+                    "or continue without it by --resume force: then the best of the next epochs is kept."
                 )
             best.best_metric, best.best_metric_epoch = -1, -1
         logger.info("resumed after epoch %d of %d", state["epoch"], engine.state.max_epochs)
@@ -272,7 +272,7 @@ class TrainingState:
         if self.resume != "force":
             raise DataError(
                 f"{path}: is the state of a training with other settings or data (before -> now):\n{listed}\n"
-                "Give them as they were, go on with the new ones by --resume force, or leave out --resume to start a "
-                "new training."
+                "Give them as they were, continue with the new ones by --resume force, or leave out --resume to start "
+                "a new training."
             )
         logger.warning("resumed with other settings or data, as forced (before -> now):\n%s", listed)

@@ -270,14 +270,14 @@ def test_a_new_training_sets_the_old_state_aside_before_its_first_epoch(train, s
         train(started, 2, seed=5, **{"train#handlers": signalled(signal.SIGTERM, 1)})
     after = {path.name: path.read_bytes() for path in models.iterdir()}
     assert after.pop("last_epoch.previous.pt") == before.pop("last_epoch.pt") and after == before
-    with refused("nothing to resume from. Leave out --resume to start a new training. last_epoch.previous.pt is an"):
+    with refused("nothing to resume from. Leave out --resume to start a new training. last_epoch.previous.pt is that"):
         train(started, 2, resume=True)
 
 
 def test_a_missing_model_is_told_and_can_be_forced(train, started):
     model = started / "models" / "model.pt"
     model.unlink()
-    with refused("model.pt: is missing, the model of epoch 1 of this training. Put it back, or go on without it by"):
+    with refused("model.pt: is missing, the model of epoch 1 of this training. Put it back, or continue without it by"):
         train(started, 1, resume=True)
     with refused("model.pt: is missing, and nothing is left to train: all of its 1 epochs are done"):
         train(started, 1, resume="force")
