@@ -25,7 +25,11 @@ VERBS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 wrong data, 2 wrong usage; predict has its own."""
+    """Run one command.
+
+    Returns:
+        the exit code: 0 done, 1 wrong data, 2 wrong usage, 130 interrupted; of predict: see its ``Prediction.run``.
+    """
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     from transforms import plain_error, prepare_console  # which loads torch and MONAI: help does not wait for them
@@ -34,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         return verb.run(**{name: value for name, value in options.items() if value is not None}) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         plain = plain_error(error)
         if plain is None:

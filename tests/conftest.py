@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,14 @@ def errors_of(path: Path) -> list[str]:
     said = result.stderr + result.stdout
     assert any(known in said for known in ("Segmentation", "Comprehensive3DSR", "RTStructureSet"))
     return [line for line in said.splitlines() if line.startswith("Error")]
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT does what it does in a terminal: it is ignored where pytest itself runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

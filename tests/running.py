@@ -52,14 +52,23 @@ def run(name: str, files: Sequence[str], run_id: str, **settings: Any) -> None:
     )
 
 
+@dataclass
+class Refusal:
+    """What a user was told, after the block of :func:`refused`."""
+
+    text: str = ""
+
+
 @contextmanager
-def refused(message: str) -> Iterator[None]:
+def refused(message: str) -> Iterator[Refusal]:
     """The block must fail with an error meant for the user, whose text holds ``message``."""
+    refusal = Refusal()
     with pytest.raises(Exception) as caught:  # noqa: PT011  # of any kind: what it says is checked below
-        yield
+        yield refusal
     plain = plain_error(caught.value)
     assert plain is not None, f"no error for a user: {caught.value!r}"
-    assert message in str(plain)
+    refusal.text = str(plain)
+    assert message in refusal.text
 
 
 @dataclass

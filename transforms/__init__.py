@@ -4,7 +4,7 @@ from .augmentation.rand_clutter import RandClutterd
 from .augmentation.rand_exposure import RandExposured
 from .augmentation.rand_opacities import RandOpacitiesd
 from .augmentation.rand_warp_pair import RandWarpPaird
-from .errors import DataError, plain_error, prepare_console
+from .errors import DataError, DiskError, plain_error, prepare_console
 from .files.names import OutputLayout, image_name
 from .files.nifti import is_nifti
 from .files.writable import check_writable
@@ -38,6 +38,7 @@ __all__ = [
     "CheckFrontald",
     "CheckSameGridd",
     "DataError",
+    "DiskError",
     "FitRadiographd",
     "FitSlicesd",
     "Index",

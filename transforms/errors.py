@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from types import TracebackType
+
+# What can be wrong with a disk at any time: no bug, so told in one line too
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class DataError(ValueError):
     """Something a user gave cannot be used. The message names the file or field, and the fix."""
 
-    plain = True  # the message says it all: see show_errors_plainly
+    plain = True  # the message says it all: see prepare_console
+
+
+class DiskError(DataError):
+    """A file cannot be written, and others will fare no better: the disk is full, say."""
 
 
 def plain_error(error: BaseException | None) -> BaseException | None:
-    """The error meant for a user that an error came from, if any: MONAI wraps what its components raise."""
-    while error is not None and not getattr(error, "plain", False):
+    """The error meant for a user that an error came from, if any: MONAI wraps what its components raise.
+
+    An error of the disk, full or not to be written to, is one too.
+    """
+    while error is not None and not getattr(error, "plain", False) and getattr(error, "errno", None) not in OF_THE_DISK:
         error = error.__cause__
     return error
 
@@ -30,7 +41,9 @@ def prepare_console() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         plain = plain_error(error)
-        if plain is None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+        elif plain is None:
             sys.__excepthook__(kind, error, traceback)
         else:
             print(f"error: {plain}", file=sys.stderr)

@@ -131,7 +131,7 @@ def _read_annotations(
                 drawn[box["image_id"]].append({"bbox": box["bbox"], "iscrowd": box.get("iscrowd")})
         ids = [image["id"] for image in coco["images"]]
         strange = {box["category_id"] for box in coco["annotations"]} - name_of.keys()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{path}: cannot be read as COCO's annotations ({type(error).__name__}: {error}). It must be JSON: "
             "images of id, file_name, width, height; annotations of image_id, category_id, bbox; categories of id, name"

@@ -16,10 +16,12 @@ import numpy as np
 from monai.networks.utils import eval_mode
 
 from networks import WeightsError
-from transforms import Case, DataError, check_writable, index_images, mask_to_boxes, plain_error
-from transforms.files.atomic import atomic_write
+from transforms import Case, DataError, DiskError, check_writable, index_images, mask_to_boxes, plain_error
+from transforms.files.atomic import atomic_write, remove_unfinished
+from transforms.files.lock import locked
 
 from ..bundle import Bundle
+from ..stopping import Steps, Stopped
 from .formats import FORMATS, REPORT, choose_format, writer_of
 from .records import Records
 from .submission import write_submission
@@ -27,7 +29,7 @@ from .submission import write_submission
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
-DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130  # exit codes; the last is the shell's for Ctrl-C
+DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 
 
 class Prediction:
@@ -101,14 +103,20 @@ class Prediction:
         """Predict all cases.
 
         Returns:
-            0 if all are done, now or before; 1 if some failed; 2 if nothing is done; 130 if it was interrupted.
+            0 if all are done, now or before; 1 if some failed; 2 if nothing is done; 130 or 143 if SIGINT or SIGTERM
+            stopped it.
 
         Raises:
-            DataError: if the tree is missing, or the outputs cannot be written.
+            DataError: if the tree is missing, or the outputs cannot be written; or if another run writes there.
             WeightsError: if the weights do not fit.
         """
-        parse = self.parser.get_parsed_content
         check_writable([self.output] + ([Path(self.submission).absolute().parent] if self.submission else []))
+        with locked(self.output):
+            remove_unfinished([self.output])
+            return self._run()
+
+    def _run(self) -> int:
+        parse = self.parser.get_parsed_content
         parse("initialize")
         index = index_images(self.input, parse("reader"), without=self.output)
         if self.needs_dicom:
@@ -117,13 +125,13 @@ class Prediction:
         index.log_left_out()
         self.load, self.postprocess, self.write = (parse(k) for k in ("preprocessing", "postprocessing", "outputs"))
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
-        self.records, interrupted = Records(self.output, self.settings), False
+        self.records, stopped = Records(self.output, self.settings), 0
         done: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
         before = set()
         start, computed = time.monotonic(), 0
         try:
-            for number, case in enumerate(index.cases, start=1):
+            for number, case in enumerate(Steps().each(index.cases), start=1):
                 name, key = str(case.path), str(case.path.relative_to(self.input))
                 record = self.records.done(key, case.identity)
                 if record is not None:
@@ -141,16 +149,16 @@ class Prediction:
                     said = f"FAILED: {record['error']}"
                 left = (time.monotonic() - start) / computed * (len(index.cases) - number)
                 logger.info("[%d/%d, %.0f s left] %s: %s", number, len(index.cases), left, name, said)
-        except KeyboardInterrupt:
-            interrupted = True
-            logger.warning("interrupted; the same command goes on from here")
+        except Stopped as stop:
+            stopped = stop.exit_code
+            logger.warning("stopped; the same command continues from here")
         for name in list(done):
             if lost := self.records.lost(done[name]):  # while others ran: what is called done is there
                 del done[name]
                 failed[name] = f"{lost[0]}: was removed or changed since it was written. Give the same command again."
-        if self.submission and done and not interrupted:
+        if self.submission and done and not stopped:
             write_submission(((name, record["boxes"]) for name, record in done.items()), self.submission)
-        code = INTERRUPTED if interrupted else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
+        code = stopped if stopped else NOTHING_DONE if not done else SOME_FAILED if failed else DONE
         summary = {
             "bundle": self.bundle.name,
             "version": self.bundle.metadata["version"],
@@ -184,6 +192,8 @@ class Prediction:
             outputs = self.records.describe(data["written"])
         except Exception as error:
             plain = plain_error(error)
+            if isinstance(plain, DiskError):  # the next case's outputs will not be written either
+                raise plain from None
             logger.debug("%s", case.path, exc_info=error)
             text = str(plain).removeprefix(f"{case.path}: ") if plain else f"{type(error).__name__}: {error}"
             return {"status": "failed", "error": text.strip().split("\n")[0]}

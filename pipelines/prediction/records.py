@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from transforms.files.atomic import writing
+
 
 class Records:
     """The cases of a folder of outputs. A case's last record counts.
@@ -23,7 +25,7 @@ class Records:
         self.settings = settings
         self.path = folder / "predictions.jsonl"
         self.last: dict[str, dict[str, Any]] = {}
-        for line in self.path.read_text().splitlines() if self.path.is_file() else ():
+        for line in self.path.read_text(errors="replace").splitlines() if self.path.is_file() else ():
             try:
                 record = json.loads(line)
                 self.last[record["case"]] = record
@@ -33,9 +35,9 @@ class Records:
     def done(self, case: str, identity: str) -> dict[str, Any] | None:
         """The record of a case that was done from the same files with the same settings, its outputs as they were."""
         record = self.last.get(case)
-        if record is None or record["status"] != "done":
+        if record is None or record.get("status") != "done":
             return None
-        same = record["identity"] == identity and record["settings"] == self.settings
+        same = record.get("identity") == identity and record.get("settings") == self.settings
         return record if same and not self.lost(record) else None
 
     def describe(self, outputs: Iterable[Path]) -> dict[str, dict[str, int | str]]:
@@ -57,7 +59,7 @@ class Records:
         """Add how a case ended: ``status`` and what else is worth keeping."""
         record = {"case": case, "identity": identity, "settings": self.settings, **record}
         self.folder.mkdir(parents=True, exist_ok=True)  # someone may remove it meanwhile
-        with open(self.path, "a+b") as file:
+        with writing(self.path), open(self.path, "a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import transforms
 from transforms import DataError, plain_error
-from transforms.files.atomic import atomic_path
+from transforms.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,15 @@ class CachedDataset(PersistentDataset):
         self.memory_left = MEMORY_BYTES
         with idist.one_rank_first():  # where several processes train: the others find what it made
             self._fill()
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Any:
+        try:
+            return super().__getitem__(index)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{error.filename}: was removed while the run needed it. Give the command again, which makes it again; "
+                "a training with --resume True."
+            ) from error
 
     def _transform(self, index: int) -> Any:
         item = _expand(self._compressed(index))
@@ -122,16 +131,16 @@ class CachedDataset(PersistentDataset):
     def make(self, index: int) -> None:
         """Read, transform and keep one item."""
         item = self.read(index)
-        with atomic_path(self.files[index]) as scratch:
-            torch.save(_compress(item), scratch)
+        with atomic_write(self.files[index], "wb") as file:
+            torch.save(_compress(item), file)
         if self.track_meta:
             records = {
                 key: {"meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
                 for key, value in item.items()
                 if isinstance(value, MetaTensor)
             }
-            with atomic_path(_meta_file(self.files[index])) as scratch:
-                torch.save(records, scratch)
+            with atomic_write(_meta_file(self.files[index]), "wb") as file:
+                torch.save(records, file)
 
 
 class _Fill(Dataset):

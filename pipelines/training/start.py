@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from transforms import check_writable, prepare_console
+from transforms.files.atomic import remove_unfinished
 
 from ..bundle import Bundle
 from .distributed import join_processes
@@ -16,7 +17,7 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], 
 
     Args:
         bundle_root: the bundle's folder.
-        folders: they are made where missing.
+        folders: they are made where missing; what killed runs left in them unfinished is removed.
         join: whether this is one of several processes, see :func:`pipelines.training.distributed.join_processes`.
 
     Raises:
@@ -25,5 +26,6 @@ def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], 
     prepare_console()
     Bundle(bundle_root)
     check_writable(folders)
+    remove_unfinished(folders)
     if join:
         join_processes()

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import random
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from ignite import distributed as idist
 from ignite.engine import Events
 from monai.data.utils import set_rnd
-from monai.engines import Evaluator, Workflow
+from monai.engines import Evaluator, SupervisedTrainer, Workflow
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from networks import WeightsError, check_fits, read_about, read_checkpoint
 from transforms import DataError
-from transforms.files.atomic import atomic_path, atomic_write
+from transforms.files.atomic import atomic_write, set_aside
+from transforms.files.lock import locked
 
 from ..manifests.manifest import DataList
+from ..resuming.fingerprint import configuration, differences, images
+from ..resuming.restore import read_state, restore, schedule_values
+from ..resuming.saved_model import write_model
+from ..stopping import Steps, Stopped
+from .distributed import release
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST, ABOUT = "model.pt", "last_epoch.pt", "model.json"
-# How far a schedule has come. Its plan (length, bounds) comes from the configuration.
-PLANNED_RATES = ("initial_lr", "max_lr", "min_lr")
-SCHEDULE_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
 
 
 class TrainingState:
     """Handler of a trainer: best and last checkpoint, resuming, and randomness that a resume does not change.
 
     After each epoch it writes, each through a temporary file, ``model.pt`` if the validation was the best so far (a
-    plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs). Where a new
-    training would overwrite a file of an old one, that is kept as ``model.previous.pt``, then
-    ``model.previous2.pt``: no model is ever lost.
+    plain state dict), ``model.json`` (what that model is), and ``last_epoch.pt`` (all that a resume needs, and what
+    the training depends on, see :mod:`pipelines.resuming.fingerprint`). A new training sets the state of an old one
+    aside when it starts, as ``last_epoch.previous.pt``, then ``previous2``; and the model when it replaces it. So no
+    model is ever lost, and once there is a ``model.pt``, there is one at every moment.
 
     A training that starts from the weights in ``model.pt`` validates them first, and leaves the file as it is until an
     epoch is better.
 
     Every random state is set again from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
     for bit, k epochs and a resume, no matter what drew random numbers in between.
+
+    SIGTERM and SIGINT end the training after the next iteration, see :class:`pipelines.stopping.Steps`. While it runs,
+    no other training may write to ``folder``.
 
     It must be the last of the trainer's handlers, since it saves what the others have done to the epoch. Where several
     processes train, each needs it, and the first one writes.
@@ -54,7 +62,7 @@ class TrainingState:
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
-        resume: go on from ``last_epoch.pt``.
+        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
             best model, which a resume knows, where MONAI's EarlyStopHandler would start counting again.
         seed: of all randomness.
@@ -67,7 +75,8 @@ class TrainingState:
     many images a program gave, such as MONAI Label.
 
     Raises:
-        DataError: on start, if ``resume`` is set and there is nothing to resume.
+        DataError: if ``resume`` is none of its values; on start, if another training writes to the folder, or if
+            ``resume`` is set and there is nothing to resume, or what there is depends on something else.
         networks.WeightsError: on start, if ``last_epoch.pt`` is damaged or of another network.
     """
 
@@ -78,12 +87,14 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         evaluator: Evaluator,
         lr_scheduler: Any = None,
-        resume: bool = False,
+        resume: bool | Literal["force"] = False,
         patience: int | None = None,
         seed: int = 0,
         averaged: torch.nn.Module | None = None,
         settings: dict[str, Any] | None = None,
     ):
+        if resume not in (True, False, "force"):
+            raise DataError(f"resume is {resume!r}; give --resume True, False or force.")
         self.folder = Path(folder)
         self.network = network
         self.optimizer = optimizer
@@ -94,23 +105,43 @@ class TrainingState:
         self.seed = seed
         self.averaged = averaged
         self.settings = settings or {}
+        self.configuration = {**self.settings, "seed": seed, **configuration()}
+        self.held = ExitStack()
+        self.steps = Steps()
 
     def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.steps.check)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.failed)
+        if idist.get_world_size() == 1:  # several have different numbers of iterations to validate
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self.steps.check)
 
     def started(self, engine: Workflow) -> None:
-        data = engine.state.dataloader.dataset.data
+        if idist.get_rank() == 0:
+            self.held.enter_context(locked(self.folder))
+        self.held.enter_context(self.steps)
+        loaders: tuple[Any, Any] = (engine.state.dataloader, self.evaluator.data_loader)
+        data, validation = (loader.dataset.data for loader in loaders)
         self.name = data.name if isinstance(data, DataList) else f"{len(data)} images without a manifest"
-        self.written: set[str] = set()
+        self.depends_on = {
+            **self.configuration,
+            "processes": idist.get_world_size(),
+            "training images": images(data),
+            "validation images": images(validation),
+        }
         if self.resume:
             self._load(engine)
-            # a model that this training has not beaten yet is another's
-            self.written = {LAST, BEST, ABOUT} if self.evaluator.state.best_metric_epoch > 0 else {LAST}
-        elif self._starts_from_best():
-            self._validate_start()
+        else:
+            if idist.get_rank() == 0:
+                set_aside(self.folder / LAST)
+                (self.folder / LAST).unlink(missing_ok=True)
+            if self._starts_from_best():
+                self._validate_start()
+        # until this training has beaten it, model.pt is another's
+        self.has_model = self.evaluator.state.best_metric_epoch > 0
 
     def epoch_started(self, engine: Workflow) -> None:
         seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()]).generate_state(1)[0])
@@ -122,6 +153,7 @@ class TrainingState:
     def epoch_completed(self, engine: Workflow) -> None:
         if idist.get_rank() == 0:
             self._save(engine)
+        self.steps.check()
         best = self.evaluator.state
         since = engine.state.epoch - best.best_metric_epoch
         if self.patience is not None and best.best_metric_epoch >= 0 and since >= self.patience:
@@ -129,38 +161,59 @@ class TrainingState:
             engine.terminate()
 
     def completed(self, engine: Workflow) -> None:
+        self.held.close()
         if self.evaluator.state.best_metric_epoch == 0:
             logger.warning("no epoch was better than the weights that the training started from: %s is kept", BEST)
         elif self.evaluator.state.best_metric_epoch < 0:
             logger.warning("no epoch was validated, so no model was chosen: give --val_interval 1, or more epochs")
 
+    def failed(self, engine: SupervisedTrainer, error: BaseException) -> None:
+        self.held.close()
+        if isinstance(error, Stopped) and dist.is_initialized():
+            release(cast(DistributedDataParallel, engine.network))
+            dist.destroy_process_group()
+        raise error
+
     def _save(self, engine: Workflow) -> None:
         best = self.evaluator.state
         if best.best_metric_epoch == engine.state.epoch:
-            about = {
-                "trained_on": self.name,
-                "epoch": engine.state.epoch,
-                best.key_metric_name: float(best.best_metric),
-                "settings": self.settings,
-            }
-            write_model((self.averaged or self.network).state_dict(), self._path(BEST), about, self._path(ABOUT))
+            self._save_best()
         state = {
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
             "model": self.network.state_dict(),  # where MONAI Label looks, if it is told to use this file
             "trained_on": self.name,
+            "depends_on": self.depends_on,
             "optimizer": self.optimizer.state_dict(),
             "best_metric": float(best.best_metric),
             "best_metric_epoch": best.best_metric_epoch,
         }
         if self.lr_scheduler is not None:
-            state["lr_scheduler"] = _values(self.lr_scheduler.state_dict())
+            state["lr_scheduler"] = schedule_values(self.lr_scheduler)
         if self.averaged is not None:
             state["averaged"] = self.averaged.state_dict()
         if engine.scaler is not None:
             state["scaler"] = engine.scaler.state_dict()
-        with atomic_path(self._path(LAST)) as scratch:
-            torch.save(state, scratch)
+        with atomic_write(self.folder / LAST, "wb") as file:
+            torch.save(state, file)
+        if self.has_model and not (self.folder / BEST).is_file():
+            raise DataError(
+                f"{self.folder / BEST}: was removed while the training ran. Put it back and give --resume True, or "
+                "continue without it by --resume force: then the best of the next epochs is kept."
+            )
+
+    def _save_best(self) -> None:
+        best, path, about = self.evaluator.state, self.folder / BEST, self.folder / ABOUT
+        if not self.has_model:
+            set_aside(path, about)
+        self.has_model = True
+        content = {
+            "trained_on": self.name,
+            "epoch": best.best_metric_epoch,
+            best.key_metric_name: float(best.best_metric),
+            "settings": self.settings,
+        }
+        write_model((self.averaged or self.network).state_dict(), path, content, about)
 
     def _starts_from_best(self) -> bool:
         """Whether an earlier handler, such as MONAI's CheckpointLoader, has loaded ``model.pt``."""
@@ -184,85 +237,40 @@ class TrainingState:
         best = self.evaluator.state
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
-    def _path(self, name: str) -> Path:
-        """Where to write; before the first time, a file of an earlier training is renamed."""
-        path = self.folder / name
-        if name not in self.written and path.exists():
-            aside = path.with_name(f"{path.stem}.previous{path.suffix}")
-            while aside.exists():
-                number = int(aside.stem.rpartition("previous")[2] or 1) + 1
-                aside = path.with_name(f"{path.stem}.previous{number}{path.suffix}")
-            os.replace(path, aside)
-            logger.info("set aside the earlier training's %s as %s", name, aside.name)
-        self.written.add(name)
-        return path
-
     def _load(self, engine: Workflow) -> None:
         path = self.folder / LAST
-        if not path.is_file():
-            raise DataError(f"{path}: nothing to resume from. Leave out --resume to start a new training.")
-        state = read_checkpoint(path)
-        check_fits(self.network, state["model"], path)
-        self.network.load_state_dict(state["model"])
-        if self.averaged is not None:
-            check_fits(self.averaged, state["averaged"], path)
-            self.averaged.load_state_dict(state["averaged"])
-        planned = [dict(group) for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.lr_scheduler is not None:
-            self._load_schedule(state["lr_scheduler"], planned)
-        if engine.scaler is not None:
-            engine.scaler.load_state_dict(state["scaler"])
-        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
-        self.name = state["trained_on"]
-        self.evaluator.state.best_metric = state["best_metric"]
-        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        state = read_state(path)
+        self._check_depends_on(state, path)
+        restore(state, path, engine, self.network, self.optimizer, self.lr_scheduler, self.averaged)
+        before = state["trained_on"]
+        self.name = before if f"{before}, ".endswith(f"{self.name}, ") else f"{before}, then {self.name}"
+        best, model = self.evaluator.state, self.folder / BEST
+        best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
+        if best.best_metric_epoch > 0 and not model.is_file():
+            if self.resume != "force":
+                raise DataError(
+                    f"{model}: is missing, the model of epoch {best.best_metric_epoch} of this training. Put it back, "
+                    "or continue without it by --resume force: then the best of the next epochs is kept."
+                )
+            best.best_metric, best.best_metric_epoch = -1, -1
         logger.info("resumed after epoch %d of %d", state["epoch"], engine.state.max_epochs)
         if state["epoch"] >= engine.state.max_epochs:
-            logger.warning("nothing is left to train: all of its %d epochs are done", state["epoch"])
+            done = f"nothing is left to train: all of its {state['epoch']} epochs are done"
+            if not model.is_file():
+                raise DataError(f"{model}: is missing, and {done}. Give more --epochs, or start a new training.")
+            logger.warning(done)
 
-    def _load_schedule(self, saved: dict[str, Any], planned: list[dict[str, Any]]) -> None:
-        """Take how far the schedule has come from the file, and its plan (length, rates) from the configuration."""
-        plan = _values(self.lr_scheduler.state_dict())
-        differing = [k for k, v in plan.items() if k not in SCHEDULE_PROGRESS and k in saved and saved[k] != v]
-        self.lr_scheduler.load_state_dict({k: v for k, v in saved.items() if k in SCHEDULE_PROGRESS})
-        for group, fresh in zip(self.optimizer.param_groups, planned, strict=True):
-            group.update({name: fresh[name] for name in PLANNED_RATES if name in fresh})
-        if differing:
-            logger.warning(
-                "the learning rate was planned differently before the interruption (%s): the resumed training follows "
-                "the new plan from here, and is not the same as one without interruption",
-                ", ".join(differing),
+    def _check_depends_on(self, state: dict[str, Any], path: Path) -> None:
+        if "depends_on" not in state:
+            logger.warning("%s: is of an earlier version, and does not say what it depends on", path)
+            return
+        found = differences(state["depends_on"], self.depends_on)
+        if not found:
+            return
+        listed = "\n".join(f"  {line}" for line in found)
+        if self.resume != "force":
+            raise DataError(
+                f"{path}: is the state of a training with other settings or data (before -> now):\n{listed}\n"
+                "Give them as they were, continue with the new ones by --resume force, or leave out --resume to start "
+                "a new training."
             )
-
-
-def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
-    """Write a model and what it is, so that a kill at any moment leaves one that is described."""
-    with atomic_path(path) as scratch:
-        torch.save(weights, scratch)
-        about = {**about, "sha256": _sha256(scratch)}
-        with atomic_write(about_path) as file:
-            json.dump({**about, "before": _described(path)}, file, indent=2)
-    with atomic_write(about_path) as file:
-        json.dump(about, file, indent=2)
-
-
-def _described(path: Path) -> dict[str, Any]:
-    """What is said of a model that may be there, with its hash."""
-    if not path.is_file():
-        return {}
-    sha256 = _sha256(path)
-    try:
-        return {**read_about(path, sha256), "sha256": sha256}
-    except WeightsError:
-        return {"sha256": sha256}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _values(schedule: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's state without what is code, which a safe load refuses."""
-    kinds = (bool, int, float, str, type(None), list, tuple, dict)
-    return {name: value for name, value in schedule.items() if isinstance(value, kinds)}

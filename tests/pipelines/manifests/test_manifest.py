@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.manifests.manifest import datalist, read_manifest
 from pipelines.manifests.rsna_pneumonia import IMAGES
+from pipelines.manifests.splits import SPLITS
 from transforms import DataError
 
 
@@ -51,6 +52,49 @@ def test_manifest_that_is_missing_or_no_json(tmp_path):
     (tmp_path / "x.json").write_text("patientId,x,y")
     with pytest.raises(DataError, match="is not JSON"):
         read_manifest(tmp_path / "x.json")
+
+
+def places(value, way=()):
+    """The keys and indices that lead to each value of a manifest; of a list only to its first."""
+    yield way
+    for key, part in (
+        value.items() if isinstance(value, dict) else enumerate(value[:1] if isinstance(value, list) else ())
+    ):
+        yield from places(part, (*way, key))
+
+
+@pytest.mark.parametrize("wrong", [None, True, 7, 1e400, "", "\0", [], {}, [[]], "itself", ["itself"]], ids=repr)
+def test_a_wrong_type_at_any_level_is_told_and_never_a_stray_error(cohort, tmp_path, wrong):
+    """A manifest in a manifest too. What is taken, such as another name, is taken."""
+    whole = json.loads((cohort / "manifest.json").read_text())
+    wrong = whole if wrong == "itself" else [whole] if wrong == ["itself"] else wrong
+    told = []
+    for number, way in enumerate(places(whole)):
+        manifest = {"": json.loads((cohort / "manifest.json").read_text())}
+        place = manifest
+        for key in ("", *way[:-1]) if way else ():
+            place = place[key]
+        place[way[-1] if way else ""] = wrong
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(manifest[""]))
+        try:
+            for split in SPLITS:
+                datalist(path, cohort, split)
+        except DataError as error:
+            told.append(str(error))
+    assert len(told) > 8 and all(text.startswith((str(tmp_path), str(cohort))) for text in told)
+
+
+@pytest.mark.parametrize("depth", [200, 978, 987, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}")])
+def test_lists_and_objects_without_end_are_told(cohort, tmp_path, depth, opening, closing):
+    deep = opening * depth + "1" + closing * depth
+    text = (cohort / "manifest.json").read_text()
+    for number, before in enumerate(('"training": [', '"boxes": [', '"name": ')):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text.replace(before, f"{before}{deep}, " + ('"more": ' if number == 2 else ""), 1))
+        with pytest.raises(DataError, match=f"{number}.json: is not"):
+            read_manifest(path)
 
 
 def test_missing_image_and_empty_split(cohort, tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import nibabel
@@ -19,7 +21,9 @@ from pipelines.__main__ import main
 from pipelines.prediction.predict import predict
 from pipelines.prediction.records import Records
 from tests.running import bundle_of, small
-from transforms import CTReader, DataError
+from transforms import CTReader, DataError, DiskError
+from transforms.files.atomic import atomic_write
+from transforms.files.lock import locked
 
 BUNDLES = ("pneumonia", "lungs", "abdomen")
 
@@ -228,6 +232,84 @@ def test_goes_on_after_a_kill(tree, tmp_path, settings):
     (out / "summary.json").unlink()
     assert run("pneumonia", tree, out, settings) == 1
     assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_after_the_case_and_the_same_command_continues(
+    tree, tmp_path, settings, interrupts, monkeypatch, number, code
+):
+    out, append = tmp_path / "out", Records.append
+
+    def append_and_stop(self, *arguments):
+        append(self, *arguments)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Records, "append", append_and_stop)
+    assert run("pneumonia", tree, out, settings) == summary(out)["exit_code"] == code
+    assert len(summary(out)["done"]) == 1 and summary(out)["cases"] == 3 and not (out / ".lock").exists()
+    monkeypatch.undo()
+    assert run("pneumonia", tree, out, settings) == 1 and summary(out)["done_before"] == 1
+
+
+def test_a_second_run_into_the_folder_is_told_of_the_first(tree, tmp_path, settings):
+    out, (ready, told) = tmp_path / "out", os.pipe()
+    process = os.fork()
+    if process == 0:
+        with locked(out):
+            os.write(told, b"!")
+            signal.pause()
+    os.read(ready, 1)
+    try:
+        with pytest.raises(DataError, match=f"out: another run is writing there: process {process} on "):
+            run("pneumonia", tree, out, settings)
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    assert os.listdir(out) == [".lock"]
+    assert run("pneumonia", tree, out, settings) == 1 and not (out / ".lock").exists()
+
+
+@pytest.mark.parametrize("limit", [60, 1000])  # no room for a record; or for one, but not for a picture
+def test_a_full_disk_ends_it_and_is_no_fault_of_a_case(tree, tmp_path, settings, limit):
+    out = tmp_path / "out"
+    run("pneumonia", tree, out, settings)
+    before = files_in(out)
+    (out / "cr" / "deep" / "again_mask.png").unlink()
+    whole = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, whole[1]))
+    try:
+        with pytest.raises(DiskError, match=r"cannot be written \(File too large\)"):
+            run("pneumonia", tree, out, settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, whole)
+    assert files_in(out).keys() == before.keys() - {"cr/deep/again_mask.png"}
+    assert run("pneumonia", tree, out, settings) == 1
+    assert summary(out)["done_before"] == 1 and files_in(out).keys() == before.keys()
+
+
+def test_what_a_killed_run_left_unfinished_is_removed(tree, tmp_path, settings):
+    out = tmp_path / "out"
+    process = os.fork()
+    if process == 0:
+        with atomic_write(out / "cr" / "x_mask.png") as file:
+            file.write("half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert len(os.listdir(out / "cr")) == 1
+    run("pneumonia", tree, out, settings)
+    assert not [name for name in files_in(out) if Path(name).name.startswith(".")]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[[]]\n" * 3], ids=repr)
+def test_damaged_records_and_summary_cost_work_and_nothing_else(tree, tmp_path, settings, content):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("predictions.jsonl", "summary.json"):
+        (out / name).write_bytes(content)
+    assert run("pneumonia", tree, out, settings) == 1
+    assert len(summary(out)["done"]) == 2 and summary(out)["done_before"] == 0
+    assert run("pneumonia", tree, out, settings) == 1 and summary(out)["done_before"] == 2
 
 
 def test_nothing_done(tmp_path, settings, capsys):

@@ -44,8 +44,9 @@ BUNDLES = sorted(TWO)
 pytestmark = pytest.mark.xdist_group("two processes")  # each pair is run once for all tests
 slow = pytest.mark.slow
 RUNS = [pytest.param(name, marks=[] if name == "pneumonia" else slow) for name in (*BUNDLES, "whole")]
+PLAN = {"lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
 # after the first of two epochs, as if killed: the plan is still that of both
-STOPPED = {"train#trainer#max_epochs": 1, "lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
+STOPPED = {"train#trainer#max_epochs": 1, **PLAN}
 
 
 def cohort_of(bundle: str, folder: Path) -> dict[str, str]:
@@ -136,7 +137,7 @@ def trained(tmp_path_factory):
 
     def usual(name: str, **settings) -> None:
         data = same_images(run("lungs") / "cohort")
-        command("lungs", {**UNET, **data, **folders(root / name), "epochs": 2, "batch_size": 1, **settings})
+        command("lungs", {**UNET, **data, **folders(root / name), "epochs": 2, "batch_size": 1, **PLAN, **settings})
 
     def run(name: str) -> Path:
         if (root / name / "eval").is_dir():

@@ -5,17 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
+import signal
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from ignite.engine import Events
 
-from networks import WeightsError, load_weights, read_checkpoint
+from networks import read_checkpoint
 from pipelines import datalist
 from pipelines.training import log
-from pipelines.training.state import write_model
 from tests.running import Trained, bundle_of, refused, small
+from transforms.files.lock import locked
+
+pytestmark = pytest.mark.usefixtures("interrupts")
 
 NAME = "pneumonia"
 PLAN = "$@epochs * len(@train#dataloader)"
@@ -30,12 +39,13 @@ def train(cohort, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
     def run(folder, epochs, stop_after=None, curves=False, **settings):
-        stopped = {"train#trainer#max_epochs": stop_after, "lr_scheduler#total_steps": PLAN} if stop_after else {}
+        stopped = {"train#trainer#max_epochs": stop_after} if stop_after else {}
         trained = Trained(NAME, cohort, folder, small(NAME))
         with pytest.MonkeyPatch.context() as patch:
             if not curves:
                 patch.setattr(log, "draw_curves", lambda table, path: None)
-            trained.train(epochs=epochs, cache_dir=cache, **stopped, **settings)
+            places = {"cache_dir": cache, "lr_scheduler#total_steps": PLAN}
+            trained.train(**{"epochs": epochs, **places, **stopped, **settings})
 
     return run
 
@@ -133,7 +143,7 @@ def test_patience_does_not_run_out_before_the_first_validation(train, tmp_path):
 
 
 def test_training_longer_than_planned_learns_on_and_says_so(train, tmp_path, caplog):
-    train(tmp_path, 1)
+    train(tmp_path, 1, learning_rate=0.004)
     before = read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"]
     train(tmp_path, 3, resume=True, learning_rate=0.004)
     assert not same(before, read_checkpoint(tmp_path / "models" / "last_epoch.pt")["model"])
@@ -148,11 +158,102 @@ def test_resume_without_a_checkpoint(train, tmp_path):
         train(tmp_path, 1, resume=True)
 
 
-def test_resume_from_a_checkpoint_of_another_network(train, tmp_path):
-    train(tmp_path / "other", 1, **{"network_def#network#channels": [4, 6]})
-    shutil.copytree(tmp_path / "other" / "models", tmp_path / "mine" / "models")
+@pytest.fixture(scope="module")
+def one_epoch(train, tmp_path_factory):
+    """The folder of a training of one epoch. Do not write into it."""
+    folder = tmp_path_factory.mktemp("one")
+    train(folder, 1)
+    return folder
+
+
+@pytest.fixture
+def started(one_epoch, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(one_epoch, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"image_size": 64}, ["image_size: 32 -> 64"]),
+        ({"seed": 5}, ["seed: 0 -> 5"]),
+        ({"loss#_target_": "DiceCELoss"}, ["loss#_target_: DiceFocalLoss -> DiceCELoss"]),
+        (
+            {"batch_size": 2, "learning_rate": 0.5, "optimizer#weight_decay": 0.5},
+            ["batch_size: 4 -> 2", "learning_rate: 0.002 -> 0.5", "optimizer#weight_decay: 0.01 -> 0.5"],
+        ),
+        ({"network_def#network#channels": [4, 6]}, ["network_def#network#channels: [4, 8] -> [4, 6]"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_resume_with_other_settings_is_refused_and_names_them(train, started, change, told):
+    before = {path.name: path.read_bytes() for path in (started / "models").iterdir()}
+    with refused("last_epoch.pt: is the state of a training with other settings or data") as caught:
+        train(started, 2, resume=True, **change)
+    lines = caught.text.splitlines()
+    assert sorted(lines[1:-1]) == sorted(f"  {line}" for line in told) and "--resume force" in lines[-1]
+    assert {path.name: path.read_bytes() for path in (started / "models").iterdir()} == before
+
+
+def test_a_resume_with_other_data_is_refused(train, cohort, started, tmp_path):
+    manifest = json.loads((cohort / "manifest.json").read_text())
+    number = len(manifest["training"])
+    manifest["training"] = manifest["training"][2:]
+    (tmp_path / "other.json").write_text(json.dumps(manifest))
+    with refused(f"training images: {number} -> {number - 2}, 0 of them new or changed, 2 gone") as caught:
+        train(started, 2, resume=True, manifest=tmp_path / "other.json")
+    assert "validation" not in caught.text
+    moved = shutil.copytree(cohort, tmp_path / "moved")  # the same images
+    train(started, 2, resume=True, dataset_dir=moved, manifest=moved / "manifest.json")
+    assert epochs_of(started) == 2
+
+
+def test_a_forced_resume_goes_on_with_what_is_configured(train, started, caplog):
+    train(started, 3, resume="force", batch_size=2, seed=5, **{"optimizer#weight_decay": 0.5})
+    assert "as forced (before -> now):\n  seed: 0 -> 5" in caplog.text and "batch_size: 4 -> 2" in caplog.text
+    state = read_checkpoint(started / "models" / "last_epoch.pt")
+    assert epochs_of(started) == state["epoch"] == 3
+    assert state["optimizer"]["param_groups"][0]["weight_decay"] == 0.5 and state["depends_on"]["batch_size"] == 2
+    assert state["lr_scheduler"]["last_epoch"] == state["iteration"] == state["lr_scheduler"]["total_steps"]
+    train(started, 4, resume=True, batch_size=2, seed=5, **{"optimizer#weight_decay": 0.5})  # no force is needed now
+
+
+def test_a_forced_resume_with_another_optimiser_begins_its_moments_anew(train, started):
+    train(started, 2, resume="force", **{"optimizer#_target_": "torch.optim.SGD", "optimizer#momentum": 0.9})
+    state = read_checkpoint(started / "models" / "last_epoch.pt")["optimizer"]
+    assert state["param_groups"][0]["nesterov"] is False and "momentum_buffer" in state["state"][0]
+
+
+def test_a_forced_resume_still_needs_the_same_network_and_a_schedule(train, started):
     with refused("last_epoch.pt: the weights are those of another network"):
-        train(tmp_path / "mine", 2, resume=True)
+        train(started, 2, resume="force", **{"network_def#network#channels": [4, 6]})
+    path = started / "models" / "last_epoch.pt"
+    state = read_checkpoint(path)
+    del state["lr_scheduler"]
+    torch.save(state, path)
+    with refused("last_epoch.pt: the optimiser or the schedule is another than the configured one ('lr_scheduler')"):
+        train(started, 2, resume=True)
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 2])
+def test_a_resume_is_true_false_or_force(train, tmp_path, value):
+    with refused(f"resume is {value!r}; give --resume True, False or force"):
+        train(tmp_path, 1, resume=value)
+
+
+def test_a_state_of_an_earlier_version_is_resumed_with_a_warning(train, started, caplog):
+    path = started / "models" / "last_epoch.pt"
+    state = read_checkpoint(path)
+    del state["depends_on"]
+    torch.save(state, path)
+    train(started, 2, resume=True)
+    assert "does not say what it depends on" in caplog.text and epochs_of(started) == 2
+
+
+def test_a_model_is_no_state_of_a_training(train, started):
+    shutil.copy(started / "models" / "model.pt", started / "models" / "last_epoch.pt")
+    with refused("last_epoch.pt: is not the state of a training: it lacks epoch, "):
+        train(started, 2, resume=True)
 
 
 def test_resume_from_a_damaged_checkpoint(train, tmp_path):
@@ -161,6 +262,228 @@ def test_resume_from_a_damaged_checkpoint(train, tmp_path):
     last.write_bytes(last.read_bytes()[:1000])
     with refused("last_epoch.pt: cannot be loaded"):
         train(tmp_path, 2, resume=True)
+
+
+def test_a_new_training_sets_the_old_state_aside_before_its_first_epoch(train, started):
+    """So that a resume cannot go on with the state of another training, where the new one was killed early."""
+    models = started / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    with pytest.raises(SystemExit):
+        train(started, 2, seed=5, **{"train#handlers": signalled(signal.SIGTERM, 1)})
+    after = {path.name: path.read_bytes() for path in models.iterdir()}
+    assert after.pop("last_epoch.previous.pt") == before.pop("last_epoch.pt") and after == before
+    with refused("nothing to resume from. Leave out --resume to start a new training. last_epoch.previous.pt is that"):
+        train(started, 2, resume=True)
+
+
+def test_a_missing_model_is_told_and_can_be_forced(train, started):
+    model = started / "models" / "model.pt"
+    model.unlink()
+    with refused("model.pt: is missing, the model of epoch 1 of this training. Put it back, or continue without it by"):
+        train(started, 1, resume=True)
+    with refused("model.pt: is missing, and nothing is left to train: all of its 1 epochs are done"):
+        train(started, 1, resume="force")
+    train(started, 2, resume="force")
+    assert model.is_file() and json.loads(model.with_suffix(".json").read_text())["epoch"] == 2
+
+
+def test_nothing_is_left_to_train(train, started, caplog):
+    before = (started / "models" / "model.pt").read_bytes()
+    train(started, 1, resume=True)
+    assert "nothing is left to train: all of its 1 epochs are done" in caplog.text
+    assert (started / "models" / "model.pt").read_bytes() == before
+
+
+def test_another_training_in_the_folder_is_told_of_this_one(train, started):
+    models = started / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    ready, told = os.pipe()
+    process = os.fork()
+    if process == 0:
+        with locked(models):
+            os.write(told, b"!")
+            signal.pause()
+    os.read(ready, 1)
+    try:
+        with refused(f"another run is writing there: process {process} on "):
+            train(started, 2)
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    (models / ".lock").unlink()
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+
+
+@dataclass
+class Signal:
+    """Handler of a trainer: sends the process a signal before an iteration, and looks whether the folder is held."""
+
+    number: int
+    iteration: int
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_STARTED(once=self.iteration), self.send)
+
+    def send(self, engine):
+        signal.raise_signal(self.number)
+
+
+def signalled(number, iteration):
+    handler = {"_target_": f"{__name__}.Signal", "number": int(number), "iteration": iteration}
+    return [handler, *bundle_of(NAME).read(["train"])["train#handlers"]]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_training_and_a_resume_makes_up_for_it(train, tmp_path, number, code, caplog, capfd):
+    train(tmp_path / "whole", 3)
+    parts, whole = tmp_path / "parts" / "models", tmp_path / "whole" / "models"
+    steps = read_checkpoint(whole / "last_epoch.pt")["iteration"] // 3
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught:
+        train(tmp_path / "parts", 3, **{"train#handlers": signalled(number, steps + 2)})
+    assert caught.value.code == code and signal.getsignal(number) is before
+    assert "Traceback" not in caplog.text and "terminating due to exception" not in caplog.text
+    assert capfd.readouterr().err.count(f"{number.name}: stopping at the next step") == 1
+    assert sorted(os.listdir(parts)) == ["last_epoch.pt", "model.json", "model.pt"]
+    state = read_checkpoint(parts / "last_epoch.pt")
+    assert state["epoch"] == 1 and state["iteration"] == steps
+    train(tmp_path / "parts", 3, resume=True)
+    assert same(*(read_checkpoint(models / "last_epoch.pt")["model"] for models in (whole, parts)))
+
+
+def test_a_signal_while_validating_ends_the_training_too(train, tmp_path, caplog):
+    keys = {"validate#handlers": [{"_target_": f"{__name__}.Signal", "number": 15, "iteration": 1}]}
+    with pytest.raises(SystemExit):
+        train(tmp_path, 1, **keys)
+    assert "Traceback" not in caplog.text and os.listdir(tmp_path / "models") == []
+
+
+@dataclass
+class Break:
+    """Handler of a trainer: after an epoch, before it is saved, something happens to the disk."""
+
+    what: str
+    folder: str
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.EPOCH_COMPLETED(once=2), self.happen)
+
+    def happen(self, engine):
+        models = Path(self.folder)
+        if self.what == "full":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        elif self.what == "read-only":
+            models.chmod(0o555)
+        elif self.what == "removed":
+            shutil.rmtree(models)
+        elif self.what == "model removed":
+            (models / "model.pt").unlink()
+
+
+@pytest.fixture
+def whole_disk(started):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (started / "models").chmod(0o755)
+
+
+@pytest.mark.parametrize("what", ["full", "read-only", "removed", "model removed"])
+def test_what_happens_to_the_disk_is_told_in_one_message_and_nothing_is_lost(train, started, whole_disk, what):
+    if what == "read-only" and os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    models = started / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    broken = {"_target_": f"{__name__}.Break", "what": what, "folder": str(models)}
+    handlers = [broken, *bundle_of(NAME).read(["train"])["train#handlers"][1:]]  # without validation: no better model
+    message = "cannot be written" if what in ("full", "read-only") else "model.pt: was removed while the training ran"
+    with refused(message):
+        train(started, 3, resume=True, **{"train#handlers": handlers})
+    after = {path.name: path.read_bytes() for path in models.iterdir()}
+    if what in ("full", "read-only"):
+        assert {name: content for name, content in after.items() if name != ".lock"} == before
+    else:
+        assert read_checkpoint(models / "last_epoch.pt")["epoch"] == 2
+
+
+@dataclass
+class Killed:
+    """Handler of a trainer, before the one that saves: forks, and each child is killed at a later call of the system.
+
+    What a kill leaves is looked at, and put right for the next child. The process itself then goes on.
+    """
+
+    folder: str
+    event: Any
+    look: Any
+
+    def attach(self, engine):
+        engine.add_event_handler(self.event, self.fork)
+
+    def fork(self, engine):
+        folder = Path(self.folder)
+        kept = shutil.copytree(folder, folder.with_name("kept"))
+        for number in range(100):
+            process = os.fork()
+            if process == 0:
+                kill_at(number)
+                engine.add_event_handler(self.event, lambda: os._exit(0))  # behind the handler that saves
+                return
+            killed = os.WIFSIGNALED(os.waitpid(process, 0)[1])
+            self.look(folder, number)
+            shutil.rmtree(folder)
+            shutil.copytree(kept, folder)
+            if not killed:
+                assert number > 1
+                return
+        pytest.fail("a child never came to its end")
+
+
+def kill_at(number):
+    """Kill this process before the call of that number that changes a name in a folder."""
+    calls = count()
+
+    def killing(call):
+        def before(*arguments, **options):
+            if next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **options)
+
+        return before
+
+    for name in ("replace", "link", "unlink"):
+        setattr(os, name, killing(getattr(os, name)))
+
+
+@pytest.mark.parametrize("event", [Events.STARTED, Events.EPOCH_COMPLETED])
+def test_a_kill_at_any_moment_of_a_new_training_leaves_a_model_and_loses_none(train, started, tmp_path, event):
+    models, seen = started / "models", []
+    old = {path.name: path.read_bytes() for path in models.iterdir()}
+
+    def look(folder, number):
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        read_checkpoint(folder / "model.pt")
+        about = json.loads(files.get("model.json", "{}"))
+        is_old = files["model.pt"] == old["model.pt"]
+        assert is_old or files["model.previous.pt"] == old["model.pt"]
+        assert not about or (files["model.json"] == old["model.json"]) == is_old  # of this very model, or missing
+        assert "last_epoch.pt" in files or files["last_epoch.previous.pt"] == old["last_epoch.pt"]
+        seen.append(is_old)
+
+    handlers = bundle_of(NAME).read(["train"])["train#handlers"]
+    killed = Killed(str(models), event, look)
+    train(started, 1, seed=5, **{"killed": killed, "train#handlers": [*handlers[:-1], "@killed", handlers[-1]]})
+    assert len(seen) >= 3 and (event is Events.STARTED) == all(seen)
+    assert (models / "model.previous.pt").read_bytes() == old["model.pt"]
+
+
+def test_damaged_files_of_an_earlier_training_keep_nobody_from_a_new_one(train, started):
+    for name in ("model.pt", "model.json", "last_epoch.pt"):
+        path = started / "models" / name
+        path.write_bytes(path.read_bytes()[:50])
+    train(started, 1)
+    assert json.loads((started / "models" / "model.json").read_text())["epoch"] == 1
+    assert len(list((started / "models").glob("*.previous.*"))) == 3
 
 
 def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path):
@@ -188,35 +511,6 @@ def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path)
     torch.save({k: v + 1 for k, v in torch.load(models / "model.pt").items()}, models / "model.pt")
     with refused("model.pt: is damaged, or not the file that model.json describes"):
         train(tmp_path, 1, **tuning)
-
-
-@pytest.mark.parametrize("described", [True, False], ids=["with its hash", "as before there were hashes"])
-@pytest.mark.parametrize("killed_at", [1, 2, 3, None])
-def test_a_kill_at_any_moment_leaves_a_model_that_is_described(tmp_path, monkeypatch, killed_at, described):
-    """A better model takes the place of one in three replacements: what is said is said of the one that is there."""
-    path, about = tmp_path / "model.pt", tmp_path / "model.json"
-    network = torch.nn.Linear(1, 1)
-    write_model({"weight": torch.ones(1, 1), "bias": torch.ones(1)}, path, {"settings": {"image_size": 1}}, about)
-    if not described:
-        about.write_text(json.dumps({"settings": {"image_size": 1}}))
-    replace, times = os.replace, iter(range(1, 9))
-
-    def replace_or_die(source, target):
-        if next(times) == killed_at:
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", replace_or_die)
-    try:
-        write_model({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, path, {"settings": {"image_size": 2}}, about)
-    except KeyboardInterrupt:
-        assert killed_at
-    size = 1 if killed_at in (1, 2) else 2
-    load_weights(network, path, image_size=size)
-    assert network.bias.item() == 2 - size
-    with pytest.raises(WeightsError, match="was trained with image_size"):
-        load_weights(network, path, image_size=3)
-    assert os.listdir(tmp_path) in (["model.pt", "model.json"], ["model.json", "model.pt"])
 
 
 def test_a_resume_sets_aside_a_model_that_it_has_not_made(train, tmp_path):

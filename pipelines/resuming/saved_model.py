@@ -1,0 +1,47 @@
+"""Writes a model's weights and what is said of them, which are two files, so that they fit whenever a kill comes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from networks import WeightsError, read_about
+from transforms.files.atomic import atomic_path, atomic_write
+
+
+def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
+    """Write a model and what it is, so that a kill at any moment leaves one that is described.
+
+    Args:
+        weights: a state dict.
+        path: its file.
+        about: what is said of it; the SHA-256 of the file is added.
+        about_path: the JSON file for that. While the weights are replaced it describes the new ones and, under
+            ``before``, the old ones, see :func:`networks.read_about`.
+    """
+    with atomic_path(path) as scratch:
+        torch.save(weights, scratch)
+        about = {**about, "sha256": _sha256(scratch)}
+        with atomic_write(about_path) as file:
+            json.dump({**about, "before": _described(path)}, file, indent=2)
+    with atomic_write(about_path) as file:
+        json.dump(about, file, indent=2)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What is said of a model that may be there, with its hash."""
+    if not path.is_file():
+        return {}
+    sha256 = _sha256(path)
+    try:
+        return {**read_about(path, sha256), "sha256": sha256}
+    except WeightsError:
+        return {"sha256": sha256}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,41 @@
+"""Weights and what is said of them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+
+from networks import WeightsError, load_weights
+from pipelines.resuming.saved_model import write_model
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["with its hash", "as before there were hashes"])
+@pytest.mark.parametrize("killed_at", [1, 2, 3, None])
+def test_a_kill_at_any_moment_leaves_a_model_that_is_described(tmp_path, monkeypatch, killed_at, described):
+    """A better model takes the place of one in three replacements: what is said is said of the one that is there."""
+    path, about = tmp_path / "model.pt", tmp_path / "model.json"
+    network = torch.nn.Linear(1, 1)
+    write_model({"weight": torch.ones(1, 1), "bias": torch.ones(1)}, path, {"settings": {"image_size": 1}}, about)
+    if not described:
+        about.write_text(json.dumps({"settings": {"image_size": 1}}))
+    replace, times = os.replace, iter(range(1, 9))
+
+    def replace_or_die(source, target):
+        if next(times) == killed_at:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_die)
+    try:
+        write_model({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, path, {"settings": {"image_size": 2}}, about)
+    except KeyboardInterrupt:
+        assert killed_at
+    size = 1 if killed_at in (1, 2) else 2
+    load_weights(network, path, image_size=size)
+    assert network.bias.item() == 2 - size
+    with pytest.raises(WeightsError, match="was trained with image_size"):
+        load_weights(network, path, image_size=3)
+    assert os.listdir(tmp_path) in (["model.pt", "model.json"], ["model.json", "model.pt"])

@@ -1,0 +1,84 @@
+"""One run at a time in a folder, and no lock that outlives its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+
+import pytest
+
+from transforms import DataError
+from transforms.files.lock import locked
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """The number of another process that holds the lock of ``tmp_path / "out"``."""
+    ready, told = os.pipe()
+    process = os.fork()
+    if process == 0:  # nothing of pytest's may run in it
+        try:
+            with locked(tmp_path / "out"):
+                os.write(told, b"!")
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.read(ready, 1)
+    yield process
+    try:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def test_a_second_run_is_told_who_holds_the_folder(tmp_path, holder):
+    about = json.loads((tmp_path / "out" / ".lock").read_text())
+    assert about.keys() == {"host", "process", "since"}  # and no name of a user
+    with pytest.raises(DataError) as caught, locked(tmp_path / "out"):
+        pytest.fail("two hold it")
+    said = f"process {holder} on {socket.gethostname()}, since {about['since']}. Wait for it"
+    assert f"{tmp_path / 'out'}: another run is writing there: " in str(caught.value) and said in str(caught.value)
+    assert json.loads((tmp_path / "out" / ".lock").read_text()) == about
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder, caplog):
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    assert (tmp_path / "out" / ".lock").is_file()
+    with caplog.at_level("INFO"), locked(tmp_path / "out"):
+        assert json.loads((tmp_path / "out" / ".lock").read_text())["process"] == os.getpid()
+    assert f"took over from a run that did not end in good order: process {holder}" in caplog.text
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"{}", b'{"host": "a", "process": "b"}', b'{"host": "a"'])
+def test_a_file_that_says_nothing_is_taken_over(tmp_path, content):
+    (tmp_path / ".lock").write_bytes(content)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getpid()
+
+
+def test_it_is_let_go_of_on_errors_too(tmp_path):
+    with pytest.raises(KeyError), locked(tmp_path / "new"):
+        raise KeyError
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_the_process_that_holds_it_goes_on(tmp_path):
+    with locked(tmp_path), locked(tmp_path / "." / ".." / tmp_path.name):
+        assert os.listdir(tmp_path) == [".lock"]
+
+
+def test_a_folder_that_is_removed_meanwhile(tmp_path):
+    with locked(tmp_path / "out"):
+        (tmp_path / "out" / ".lock").unlink()
+        (tmp_path / "out").rmdir()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be locked"), locked(tmp_path / "file" / "out"):
+        pytest.fail("it is none")
