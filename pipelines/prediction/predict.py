@@ -18,15 +18,17 @@ from monai.networks.utils import eval_mode
 from networks import WeightsError
 from transforms import Case, DataError, check_writable, index_images, mask_to_boxes, plain_error
 from transforms.files.atomic import atomic_write
+from transforms.files.worker import Limits
 
 from ..bundle import Bundle
 from .formats import FORMATS, REPORT, choose_format, writer_of
-from .records import Records
+from .records import STARTED, Records
 from .submission import write_submission
 
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
+NEVER_ENDED = "an earlier run ended in this case. Give --retry to try it again"
 DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130  # exit codes; the last is the shell's for Ctrl-C
 
 
@@ -45,6 +47,7 @@ class Prediction:
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, for such a bundle.
+        retry: whether to try cases again in which an earlier run ended, and which are passed over otherwise.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -62,11 +65,12 @@ class Prediction:
         fractional: bool = False,
         report: bool = False,
         submission: os.PathLike | str | None = None,
+        retry: bool = False,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
         self.bundle, self.input, self.output = bundle, Path(dataset_dir), Path(output_dir)
-        self.submission = submission
+        self.submission, self.retry = submission, retry
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
         if submission and not bundle.finds_boxes:
@@ -83,6 +87,8 @@ class Prediction:
         # a tree may be moved, and a bundle given by name or by folder
         moved = (*places, "bundle_root", "weights")
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
+        if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
+            config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
         described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
 
@@ -120,15 +126,25 @@ class Prediction:
         records, interrupted = Records(self.output, self.settings), False
         done: dict[str, dict[str, Any]] = {}
         failed: dict[str, str] = {}
-        start, computed = time.monotonic(), 0
+        start, computed, before = time.monotonic(), 0, 0
         try:
             for number, case in enumerate(index.cases, start=1):
                 name, key = str(case.path), str(case.path.relative_to(self.input))
                 record = records.done(key, case.identity)
                 if record is not None:
                     done[name] = record
+                    before += 1
                     continue
-                record = self._predict(case)
+                if records.never_ended(key, case.identity) and not self.retry:
+                    failed[name] = NEVER_ENDED
+                    logger.warning("[%d/%d] %s: passed over: %s", number, len(index.cases), name, NEVER_ENDED)
+                    continue
+                records.append(key, case.identity, {"status": STARTED})
+                try:
+                    record = self._predict(case)
+                except BaseException:  # the run is stopped, but not by the case
+                    records.append(key, case.identity, {"status": "stopped"})
+                    raise
                 computed += 1
                 records.append(key, case.identity, record)
                 if record["status"] == "done":
@@ -153,7 +169,7 @@ class Prediction:
             "exit_code": code,
             "cases": len(index.cases),
             "done": [{"case": name, "outputs": record["outputs"]} for name, record in done.items()],
-            "done_before": len(done) - (computed - len(failed)),
+            "done_before": before,
             "failed": [{"case": name, "error": error} for name, error in failed.items()],
             "left_out": [{"reason": why, "files": [str(f) for f in files]} for why, files in index.by_reason().items()],
         }

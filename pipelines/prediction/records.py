@@ -1,4 +1,7 @@
-"""What has been predicted: a line of JSON a case, appended as it ends, so that a kill loses one case at most."""
+"""What has been predicted: a line of JSON as a case starts, and one as it ends.
+
+A kill loses one case at most, and the case in which the whole process ended is known afterwards.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+STARTED = "started"  # the status of a case that has not ended
 
 
 class Records:
@@ -36,8 +41,13 @@ class Records:
         same = record["identity"] == identity and record["settings"] == self.settings
         return record if same and all((self.folder / path).is_file() for path in record["outputs"]) else None
 
+    def never_ended(self, case: str, identity: str) -> bool:
+        """Whether a case was started, from the same files with the same settings, and the run ended in it."""
+        record = self.last.get(case, {})
+        return record == {"case": case, "identity": identity, "settings": self.settings, "status": STARTED}
+
     def append(self, case: str, identity: str, record: dict[str, Any]) -> None:
-        """Add how a case ended: ``status`` and what else is worth keeping."""
+        """Add that a case starts, or how it ended: ``status`` and what else is worth keeping."""
         record = {"case": case, "identity": identity, "settings": self.settings, **record}
         with open(self.path, "a+b") as file:
             if file.tell():
