@@ -19,8 +19,11 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from pipelines.phantoms.ct import draw_ct_phantoms
 from pipelines.phantoms.radiographs import draw_phantoms
+from transforms.files import decoder
+from transforms.files.worker import close_workers
 
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = decoder.__file__
 
 
 def pytest_configure() -> None:
@@ -66,6 +69,24 @@ def cohort(tmp_path_factory) -> Path:
 def ct_cohort(tmp_path_factory) -> Path:
     """CT of 8 phantoms, one of them with two series, of slices of 48 x 48 pixels. Do not write into it."""
     return Path(draw_ct_phantoms(tmp_path_factory.mktemp("ct") / "cohort", patients=8, size=48, seed=3))
+
+
+@pytest.fixture
+def decoder_program(tmp_path, monkeypatch):
+    """Has files decoded by the decoding program with changes: code in which ``decoder`` is that program."""
+
+    def change(code: str) -> None:
+        path = tmp_path / "program.py"
+        path.write_text(
+            f"import json, sys\nsys.path[0] = {str(Path(PROGRAM).parent)!r}\nimport decoder\n"
+            f"sys.path[:] = json.loads(sys.argv[1])\n{code}\ndecoder.main()\n"
+        )
+        monkeypatch.setattr(decoder, "__file__", str(path))
+        close_workers()
+
+    yield change
+    monkeypatch.undo()
+    close_workers()
 
 
 @pytest.fixture

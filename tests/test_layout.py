@@ -131,6 +131,15 @@ def test_only_manifests_know_data_sets_by_name():
             assert not found, f"{path} knows {set(found)}"
 
 
+OPENERS = re.compile(r"dcmread\(|\.pixel_array\b|Image\.open\(|nibabel\.load\(|imread\(|\bPILReader\b|\bITKReader\b")
+
+
+def test_only_the_room_of_files_opens_and_decodes_them():
+    """Whatever reads an image goes by the limits on what decoding it may take."""
+    opening = {str(path) for path in MODULES if OPENERS.search(_code(path)) and path.parent.name != "files"}
+    assert not opening
+
+
 def _code(path: Path) -> str:
     return (ROOT / path).read_text()
 

@@ -23,6 +23,7 @@ from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_ove
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
 from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
+from .readers.label_map import LabelMapReader
 from .readers.mask import MaskReader
 from .readers.radiograph import RadiographReader
 
@@ -43,6 +44,7 @@ __all__ = [
     "FitSlicesd",
     "Index",
     "KeepInsided",
+    "LabelMapReader",
     "MaskReader",
     "MatchGridd",
     "OneSliced",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import warnings
+from io import TextIOWrapper
 from types import TracebackType
 
 # What can be wrong with a disk at any time: no bug, so told in one line too
@@ -35,8 +36,12 @@ def prepare_console() -> None:
     """Called by programs, never by libraries: what concerns a user is shown plainly, and what does not is not shown.
 
     A program ends with one message, and without a traceback, where the error is meant for its user. MONAI's notice
-    that an optional GPU decoder is not installed is left out.
+    that an optional GPU decoder is not installed is left out. What of a file's name is no text is shown escaped.
     """
+    warnings.filterwarnings("ignore", module="pydicom")  # which quotes values, such as names of patients
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "also write the challenge's submission (names the files)"
     parser.add_argument("--submission", metavar="CSV", help=text)
+    parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 
 def run(bundle: str, **settings: Any) -> int:

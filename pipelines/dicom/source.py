@@ -11,11 +11,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from transforms import DataError
+from transforms.files.dicom import open_dicom
 
 from .algorithm import Algorithm
 
@@ -45,7 +45,9 @@ def read_source(path: os.PathLike | str) -> Dataset:
         DataError: if it is not DICOM, or has no identity.
     """
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = open_dicom(path, stop_before_pixels=True)
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(
             f"{path}: not a DICOM file, and a DICOM object refers to one. Write PNG or NIfTI: --format."

@@ -8,12 +8,17 @@ from typing import Any
 
 import highdicom
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
+
+from transforms.files.dicom import open_dicom
 
 
 def no_label(header: Dataset, segments: Sequence[dict[str, Any]]) -> str | None:
     """Why a segmentation is not a label with a bundle's segments, or None if it is one."""
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and syntax != RLELossless:  # its decoder could end the server
+        return f"its pixel data are compressed ({syntax.name})"
     if header.SegmentationType != "BINARY":
         return f"its SegmentationType (0062,0001) is {header.SegmentationType}"
     if {item.SegmentAlgorithmType for item in header.SegmentSequence} == {"AUTOMATIC"}:
@@ -44,7 +49,7 @@ def read_labels(path: Path, sources: Sequence[Path], segments: Sequence[dict[str
     Returns:
         uint8 of shape (x, y, z), z in the order of the images; 0 where none of the bundle's segments is.
     """
-    uids = [pydicom.dcmread(source, stop_before_pixels=True).SOPInstanceUID for source in sources]
+    uids = [open_dicom(source, stop_before_pixels=True).SOPInstanceUID for source in sources]
     segmentation = highdicom.seg.segread(path)
     numbers = numbers_of(segmentation, segments)
     frames = segmentation.get_pixels_by_source_instance(

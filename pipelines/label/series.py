@@ -7,11 +7,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 from monai.transforms import LoadImage
 
-from transforms import CTReader, DataError, RadiographReader, match_grid
+from transforms import CTReader, DataError, RadiographReader, is_nifti, match_grid
 from transforms.files.atomic import atomic_path
+from transforms.files.dicom import open_dicom
+from transforms.files.nifti import open_nifti, voxels
+from transforms.files.picture import is_picture, stored_values
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -21,7 +23,7 @@ def series_files(folder: Path) -> list[Path]:
         DataError: if it is neither one radiograph nor a CT that :class:`CTReader` takes.
     """
     files = sorted(folder.iterdir())
-    if pydicom.dcmread(files[0], stop_before_pixels=True).get("Modality") == "CT":
+    if open_dicom(files[0], stop_before_pixels=True).get("Modality") == "CT":
         return list(CTReader().open(folder).files)
     if len(files) != 1:
         raise DataError(
@@ -47,14 +49,15 @@ def series_to_nifti(folder: Path, path: Path) -> None:
 def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
     """Read a label from any file that ITK or nibabel reads, onto its image's grid.
 
+    NIfTI and PNG files, which clients send, are decoded by another process; ITK reads the rest in this one.
+
     Returns:
         uint8 of the shape of ``image``, which has three axes.
 
     Raises:
         DataError: if it is on another grid.
     """
-    label = LoadImage(image_only=True)(path)
-    values = np.asarray(label)
+    values, affine = _label(Path(path))
     array = values.astype(np.uint8)
     if not np.array_equal(array, values):
         raise DataError(f"{Path(path).name}: holds values that are not whole numbers from 0 to 255.")
@@ -63,5 +66,16 @@ def on_grid(path: os.PathLike | str, image: nibabel.Nifti1Image) -> np.ndarray:
         if array.shape != image.shape:
             raise DataError(f"{Path(path).name}: is of {array.shape[:2]} pixels, its image of {image.shape[:2]}.")
         return array
-    axes, flipped = match_grid(np.asarray(label.affine, float), array.shape, image.affine, image.shape, "the label")
+    axes, flipped = match_grid(affine, array.shape, image.affine, image.shape, "the label")
     return np.flip(array.transpose(axes), tuple(np.flatnonzero(flipped).tolist()))
+
+
+def _label(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a label, of shape (x, y) or (x, y, z), and its affine."""
+    if is_nifti(path):
+        image = open_nifti(path)
+        return voxels(image, path), np.asarray(image.affine, float)
+    if is_picture(path):
+        return stored_values(path).T, np.eye(4)
+    label = LoadImage(image_only=True)(path)
+    return np.asarray(label), np.asarray(label.affine, float)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import nibabel
-import pydicom
 from cachetools import TTLCache, cached
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.utils.convert import binary_to_image
@@ -19,6 +18,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from pydicom.dataset import Dataset
 
 from transforms import DataError
+from transforms.files.dicom import open_dicom
 from transforms.files.nifti import open_nifti
 
 from ..bundle import Bundle
@@ -150,7 +150,11 @@ class RadiologyStore(DICOMWebDatastore):
         images = set(self.list_images())
         for series in self._search("SEG"):
             file = next(self._downloaded(str(series.SeriesInstanceUID)).iterdir())
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            try:
+                header = open_dicom(file, inflate=False, stop_before_pixels=True)
+            except DataError as error:
+                logger.info("segmentation %s is no label for %s: %s", series.SeriesInstanceUID, self.trained, error)
+                continue
             referenced = header.get("ReferencedSeriesSequence")
             image = str(referenced[0].SeriesInstanceUID) if referenced else ""
             why_not = no_label(header, self.bundles[self.trained].segments)

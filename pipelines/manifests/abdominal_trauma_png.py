@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from transforms import DataError
+from transforms import DataError, LabelMapReader
+from transforms.files.picture import open_picture
 
 from .abdominal_trauma import LICENCE, SOURCE
 from .build import ManifestBuild, Used, add_shared_arguments
@@ -90,16 +88,13 @@ def _slices(build: ManifestBuild, part: str) -> dict[tuple[str, ...], Path]:
 
 
 def _read_pair(path: Path, label: Path, patient: str) -> Used:
-    try:
-        with Image.open(path) as image, Image.open(label) as mask:
-            modes, sizes = (image.mode, mask.mode), (image.size, mask.size)
-            highest = int(np.asarray(mask).max())
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
-        raise DataError(f"it or its mask cannot be read ({error})") from error
+    with open_picture(path) as image, open_picture(label) as mask:
+        modes, sizes = (image.mode, mask.mode), (image.size, mask.size)
     if modes[0] not in GREY_MODES or modes[1] not in LABEL_MODES:
         raise DataError(f"the image is of mode {modes[0]}, its mask of {modes[1]}; both must be grey")
     if sizes[0] != sizes[1]:
         raise DataError(f"the image is of {sizes[0]} pixels, its mask of {sizes[1]}")
+    highest = int(LabelMapReader().get_data(label)[0].max())
     if highest > HIGHEST:
         raise DataError(f"its mask has the value {highest}, above {HIGHEST}")
     return Used({"image": path, "label": label}, patient)

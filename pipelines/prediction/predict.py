@@ -19,6 +19,7 @@ from networks import WeightsError
 from transforms import Case, DataError, DiskError, check_writable, index_images, mask_to_boxes, plain_error
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
+from transforms.files.worker import Limits
 
 from ..bundle import Bundle
 from ..stopping import Steps, Stopped
@@ -29,6 +30,7 @@ from .submission import write_submission
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
+NEVER_ENDED = "an earlier run ended in this case. Give --retry to try it again"
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 
 
@@ -47,6 +49,7 @@ class Prediction:
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, for such a bundle.
+        retry: whether to try cases again in which an earlier run ended, and which are passed over otherwise.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -64,11 +67,12 @@ class Prediction:
         fractional: bool = False,
         report: bool = False,
         submission: os.PathLike | str | None = None,
+        retry: bool = False,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
         self.bundle, self.input, self.output = bundle, Path(dataset_dir), Path(output_dir)
-        self.submission = submission
+        self.submission, self.retry = submission, retry
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
         if submission and not bundle.finds_boxes:
@@ -85,6 +89,8 @@ class Prediction:
         # a tree may be moved, and a bundle given by name or by folder
         moved = (*places, "bundle_root", "weights")
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
+        if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
+            config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
         described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
 
@@ -138,7 +144,12 @@ class Prediction:
                     done[name] = record
                     before.add(name)
                     continue
-                record = self._predict(case)
+                if self.records.never_ended(key, case.identity) and not self.retry:
+                    failed[name] = NEVER_ENDED
+                    logger.warning("[%d/%d] %s: passed over: %s", number, len(index.cases), name, NEVER_ENDED)
+                    continue
+                with self.records.started(key, case.identity):
+                    record = self._predict(case)
                 computed += 1
                 self.records.append(key, case.identity, record)
                 if record["status"] == "done":

@@ -1,15 +1,21 @@
-"""What has been predicted: a line of JSON a case, appended as it ends, so that a kill loses one case at most."""
+"""What has been predicted: a line of JSON as a case starts, and one as it ends.
+
+A kill loses one case at most, and the case in which the whole process ended is known afterwards.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transforms.files.atomic import writing
+
+STARTED = "started"  # the status of a case that has not ended
 
 
 class Records:
@@ -54,6 +60,27 @@ class Records:
         if not isinstance(outputs, dict):  # of a version that kept their names alone
             return list(outputs)
         return [name for name, content in outputs.items() if not _is_there(self.folder / name, content)]
+
+    @contextmanager
+    def started(self, case: str, identity: str) -> Iterator[None]:
+        """While a case is done, the records say that it has started: whatever ends the whole process is known by it.
+
+        What only stops the run, such as a signal or a full disk, takes this back, which needs no room on the disk.
+        """
+        before = self.path.stat().st_size if self.path.is_file() else 0
+        last = self.last.get(case)
+        self.append(case, identity, {"status": STARTED})
+        try:
+            yield
+        except BaseException:
+            os.truncate(self.path, before)
+            self.last[case] = last or {}
+            raise
+
+    def never_ended(self, case: str, identity: str) -> bool:
+        """Whether a case was started, from the same files with the same settings, and the run ended in it."""
+        record = self.last.get(case, {})
+        return record == {"case": case, "identity": identity, "settings": self.settings, "status": STARTED}
 
     def append(self, case: str, identity: str, record: dict[str, Any]) -> None:
         """Add how a case ended: ``status`` and what else is worth keeping."""

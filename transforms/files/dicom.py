@@ -1,15 +1,28 @@
-"""What reading any DICOM image needs: errors that name the file, and decoding."""
+"""What reading any DICOM image needs: errors that name the file, opening, and decoding."""
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from ..errors import DataError
+from .bounds import MAX_FILE, Stream, check_regular, check_size, check_stream, inflated
+from .worker import LIMITS, Limits, UndecodableError, decoded
+
+LONG_VALUE = 4096  # bytes: what is longer is read when it is asked for
+ITEM, END_OF_ITEMS = 0xFFFEE000, 0xFFFEE0DD
 
 
 @contextmanager
@@ -25,26 +38,111 @@ def naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def decode(dataset: Dataset, path: Path) -> np.ndarray:
-    """The stored values of a data set, of shape (rows, columns) for a single frame.
+def open_dicom(path: os.PathLike | str, inflate: bool = True, **settings: Any) -> Dataset:
+    """Read a DICOM file as ``pydicom.dcmread`` does, its long values, such as pixels, when they are asked for.
+
+    Deflated files (PS3.5 A.5) are inflated up to :data:`bounds.MAX_INFLATED`, where pydicom knows no limit.
+
+    Args:
+        path: the file.
+        inflate: whether to do so, or to refuse such a file unread.
+        settings: of ``dcmread``.
 
     Raises:
-        DataError: if no decoder is installed for its transfer syntax, or its pixel data are damaged.
+        DataError: if it is no regular file, or deflated and cannot be inflated.
+        Exception: whatever pydicom raises on damaged files, ``InvalidDicomError`` if it is not DICOM.
     """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        return dataset.pixel_array
-    except Exception as error:  # the decoders raise what they like
-        if "missing" in str(error) and "dependenc" in str(error):
+    path = Path(path)
+    check_regular(path)
+    with open(path, "rb") as file:
+        read_preamble(file, force=False)
+        meta = _read_file_meta_info(file)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return pydicom.dcmread(path, defer_size=LONG_VALUE, **settings)
+        if not inflate:
             raise DataError(
-                f"{path}: no decoder is installed for its transfer syntax, {syntax.name} ({syntax}). "
-                "Install the decoders: pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
+                f"{path}: is deflated ({DeflatedExplicitVRLittleEndian}), which is not read while files are listed. "
+                "Export it as Explicit VR Little Endian, as with dcmconv +te IN OUT."
+            )
+        content = inflated(file, path)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian  # as it is from here on
+    whole = DicomBytesIO()
+    whole.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(whole, meta, enforce_standard=False)
+    whole.write(content)
+    whole.seek(0)
+    return pydicom.dcmread(whole, **settings)
+
+
+def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:
+    """The stored values of a single grey frame, of shape (rows, columns).
+
+    Compressed values are decoded by another process: see :func:`worker.decoded`.
+
+    Raises:
+        DataError: if it has several frames or samples a pixel, is too large (:func:`bounds.check_size`), is not of the
+            size and depth that its header says, is damaged, or does what ``limits`` do not allow.
+    """
+    with naming(path):
+        syntax = dataset.file_meta.TransferSyntaxUID
+        rows, columns = int(dataset.Rows), int(dataset.Columns)
+        frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
+        allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+        if frames != 1 or samples != 1:
+            raise DataError(f"{path}: has {frames} frames of {samples} samples a pixel. Save one frame in grey.")
+        check_size(rows, columns, path)
+        if os.path.getsize(path) > MAX_FILE:
+            raise DataError(f"{path}: has {os.path.getsize(path)} bytes; at most {MAX_FILE} are read. Leave it out.")
+        compressed = syntax.is_encapsulated
+        frame = _frame(dataset.PixelData, path) if compressed else b""
+    try:
+        if not compressed:
+            return dataset.pixel_array
+        check_stream(frame, syntax, Stream(rows, columns, allocated, samples), stored, path)
+        return decoded(path, "dicom", [(rows, columns)], limits, frame, syntax=str(syntax), tags=_tags(dataset))
+    except Exception as error:
+        if isinstance(error, DataError) and not isinstance(error, UndecodableError):
+            raise
+        reason = error.reason if isinstance(error, UndecodableError) else _first_line(error)
+        if "missing" in reason and "dependenc" in reason:
+            raise DataError(
+                f"{path}: no decoder is installed for its transfer syntax, {syntax.name} ({syntax}). Install the "
+                "decoders: pip install python-gdcm pyjpegls pylibjpeg pylibjpeg-openjpeg"
             ) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"{path}: its pixel data ({syntax.name}) cannot be decoded: {reason} The file may be damaged: copy it "
-            "again, or export it uncompressed."
+            f"{path}: its pixel data ({syntax.name}) cannot be decoded: {reason.rstrip('.')}. The file may be damaged: "
+            "copy it again, or export it uncompressed."
         ) from error
+
+
+def _tags(dataset: Dataset) -> dict[str, int | str]:
+    """What a decoder needs to know of a grey frame."""
+    numbers = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+    tags: dict[str, int | str] = {tag: int(dataset[tag].value) for tag in numbers}
+    tags |= {"HighBit": int(dataset.BitsStored) - 1, "SamplesPerPixel": 1}
+    return tags | {"PhotometricInterpretation": str(dataset.PhotometricInterpretation)}
+
+
+def _frame(data: bytes, path: Path) -> bytes:
+    """The fragments of the only frame, joined; the offset table before them is passed over (PS3.5 A.4)."""
+    items, place = [], 0
+    while place + 8 <= len(data):
+        group, element, length = struct.unpack_from("<HHI", data, place)
+        tag, place = group << 16 | element, place + 8
+        if tag == END_OF_ITEMS:
+            break
+        if tag != ITEM or place + length > len(data):
+            raise DataError(f"{path}: the fragments of its pixel data do not fit together. Copy it again.")
+        items.append(data[place : place + length])
+        place += length
+    if len(items) < 2:
+        raise DataError(f"{path}: its pixel data have no fragment. Copy it again.")
+    return b"".join(items[1:])
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def first_bytes(path: Path) -> str:

@@ -5,49 +5,79 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from ..errors import DataError
+from .bounds import check_regular, check_size
+from .worker import LIMITS, Limits, decoded
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of PNG and JPEG
-DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")  # what Pillow calls PNG of 16 bits
+KINDS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}  # by how such files begin
+# The classes, since Image.open has a limit of its own, and tries all formats
+CLASSES = {"PNG": PngImagePlugin.PngImageFile, "JPEG": JpegImagePlugin.JpegImageFile}
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file begins as PNG or JPEG files do, whatever its name."""
+    return _kind(path) is not None
+
+
+def _kind(path: Path) -> str | None:
     with open(path, "rb") as file:
-        return file.read(8).startswith(SIGNATURES)
+        start = file.read(8)
+    return next((kind for signature, kind in KINDS.items() if start.startswith(signature)), None)
 
 
 def open_picture(path: Path) -> Image.Image:
     """Open a PNG or JPEG file without decoding its pixels.
 
     Raises:
-        DataError: if its header cannot be read.
+        DataError: if it is no regular file, its header cannot be read, or it is too large (:func:`bounds.check_size`).
     """
+    check_regular(path)
+    kind = _kind(path)
+    if kind is None:
+        raise DataError(f"{path}: neither a PNG nor a JPEG file, by how it begins. Convert it, or leave it out.")
     try:
-        return Image.open(path)
+        picture = CLASSES[kind](path)
     except Exception as error:  # Pillow raises what its plugins raise
         raise DataError(f"{path}: cannot be read as PNG or JPEG ({error}). Copy it again, or leave it out.") from error
+    check_size(picture.height, picture.width, path)
+    return picture
 
 
-def grey_values(picture: Image.Image, path: Path) -> np.ndarray:
+def stored_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:
+    """Decode a picture as it is stored: the indices of a palette, and colours as they are.
+
+    Returns:
+        of shape (rows, columns), or (rows, columns, samples).
+
+    Raises:
+        DataError: as :func:`grey_values`.
+    """
+    return _decoded(path, limits, stored=True)
+
+
+def grey_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:
     """Decode a picture as a viewer shows it: turned as its EXIF orientation says, colour as luminance.
 
-    Transparent pixels are black.
+    Transparent pixels are black. It is decoded by another process: see :func:`worker.decoded`.
 
     Returns:
         float32 of shape (rows, columns), 0 black to 1 white.
 
     Raises:
-        DataError: if the file is damaged or cut short.
+        DataError: if the file is too large, damaged or cut short, or does what ``limits`` do not allow.
     """
-    try:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode in DEEP_MODES:
-            return (np.asarray(picture, np.float32) / 65535).clip(0, 1)
-        if "A" in picture.getbands() or "transparency" in picture.info:
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture.convert("RGBA"))
-        return np.asarray(picture.convert("L"), np.float32) / 255
-    except Exception as error:
-        raise DataError(f"{path}: cannot be decoded, it may be damaged ({error}). Copy it again.") from error
+    values = _decoded(path, limits, stored=False)
+    if values.dtype.itemsize > 1:  # 16 bits, which Pillow may give as 32
+        return (values.astype(np.float32) / 65535).clip(0, 1)
+    return values.astype(np.float32) / 255
+
+
+def _decoded(path: Path, limits: Limits, stored: bool) -> np.ndarray:
+    with open_picture(path) as picture:
+        rows, columns = picture.height, picture.width
+        samples = [(len(picture.getbands()),)] if stored and len(picture.getbands()) > 1 else [()]
+    turned = [] if stored else [(columns, rows)]
+    shapes = [size + extra for size in [(rows, columns), *turned] for extra in samples]
+    return decoded(path, "picture", shapes, limits, kind=_kind(path), stored=stored)

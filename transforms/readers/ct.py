@@ -13,14 +13,14 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 from pydicom.dataset import Dataset
 
 from ..errors import DataError
-from ..files.dicom import decode, naming
+from ..files.dicom import decode, naming, open_dicom
 from ..files.nifti import NIFTI_SUFFIXES, is_nifti, open_nifti, voxels
+from ..files.worker import MEMORY_GB, SECONDS, Limits
 from .ct_series import BETWEEN_SLICES_MM, FARTHEST_MM, ORIENTATION_TOLERANCE, CTVolume, arrange, find_slices
 from .header import check_bits, check_length, check_spacing, check_values, number
 
@@ -42,19 +42,22 @@ class CTReader(ImageReader):
 
     Args:
         labels: whether segmentations are read, of which all voxels may be alike.
+        memory_gb: that decoding a file may take, in 10^9 bytes: see :class:`transforms.files.worker.Limits`.
+        seconds: that decoding a file may take.
 
     Raises:
         DataError: from ``open`` and ``get_data``. For a folder: no series or several, a modality other than CT,
             multi-frame images, a single slice, slices missing, doubled or unevenly spaced (0.1 mm), gantry tilt
             (0.1 mm sideways), mixed sizes, spacings or orientations, values that are not HU, pixel data longer than
             the header says. For a NIfTI file: not three axes, no orientation, axes that are not at right angles. For
-            both: missing, damaged or cut short, voxels below 0.01 or above 10 mm in a slice, slices below 0.1 or above
-            50 mm apart, values beyond a million, all voxels alike.
+            both: missing, damaged or cut short, not to be decoded within the limits, voxels below 0.01 or above 10 mm
+            in a slice, slices below 0.1 or above 50 mm apart, values beyond a million, all voxels alike.
     """
 
-    def __init__(self, labels: bool = False):
+    def __init__(self, labels: bool = False, memory_gb: float = MEMORY_GB, seconds: float = SECONDS):
         super().__init__()
         self.labels = labels
+        self.limits = Limits(memory_gb, seconds)
 
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # the content decides
@@ -100,13 +103,14 @@ class CTReader(ImageReader):
 
     def get_data(self, img: Path | tuple[Path, ...]) -> tuple[np.ndarray, dict]:
         if isinstance(img, Path) and is_nifti(img) and img.is_file():
-            volume, values = _read_nifti(img)
+            volume, image = _open_nifti(img)
+            values = np.ascontiguousarray(voxels(image, img, self.limits).reshape(volume.shape))
         else:
             volume = self.open(img)
             values = np.empty(volume.shape, np.float32)
 
             def fill(index: int) -> None:
-                values[:, :, index] = _hounsfield(volume.files[index], volume.shape[:2]).T
+                values[:, :, index] = _hounsfield(volume.files[index], volume.shape[:2], self.limits).T
 
             with ThreadPoolExecutor() as pool:
                 for _ in pool.map(fill, range(len(volume.files))):
@@ -127,18 +131,20 @@ def _name(image: Path | tuple[Path, ...]) -> Path:
     return image[0] if isinstance(image, tuple) else image
 
 
-def _hounsfield(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def _hounsfield(path: Path, shape: tuple[int, int], limits: Limits) -> np.ndarray:
     """Decode one slice, float32 of shape (rows, columns), in Hounsfield units."""
     try:
-        dataset = pydicom.dcmread(path)
-    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+        dataset = open_dicom(path)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file can fail in pydicom or struct
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
     # pydicom drops encapsulated pixel data whose end it does not find, so a file cut short arrives without any
     if "PixelData" not in dataset:
         raise DataError(f"{path}: has no PixelData (7FE0,0010): it was cut short. Copy it again.")
     with naming(path):
         check_length(dataset, len(dataset.PixelData), path)
-    stored = decode(dataset, path)
+    stored = decode(dataset, path, limits)
     with naming(path):
         if stored.shape != shape[::-1]:
             raise DataError(f"{path}: decodes to {stored.shape}, not to its Rows and Columns. Export it again.")
@@ -202,7 +208,7 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
         shape = shape[:-1]
     if len(shape) != 3:
         raise DataError(f"{path}: has the shape {image.shape}; a CT has three axes. Give one volume.")
-    if int(image.header.get("sform_code", 1)) == 0 and int(image.header.get("qform_code", 1)) == 0:
+    if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
         raise DataError(
             f"{path}: does not say its orientation (sform_code and qform_code are 0), so left and right are not "
             "known. Convert it again from its source."
@@ -221,8 +227,3 @@ def _open_nifti(path: Path) -> tuple[CTVolume, nibabel.Nifti1Image]:
         )
     x, y, z = (int(length) for length in shape)
     return CTVolume((path,), (x, y, z), affine), image
-
-
-def _read_nifti(path: Path) -> tuple[CTVolume, np.ndarray]:
-    volume, image = _open_nifti(path)
-    return volume, np.ascontiguousarray(voxels(image, path).reshape(volume.shape))

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from ..errors import DataError
-from ..files.dicom import first_bytes, naming
+from ..files.bounds import check_regular
+from ..files.dicom import first_bytes, naming, open_dicom
 from .header import check_spacing, named
 
 BETWEEN_SLICES_MM = (0.1, 50.0)  # their centres: those of a body CT are 0.5 to 10 mm apart
@@ -145,6 +145,7 @@ def arrange(folder: Path, slices: list[tuple[Path, Dataset]]) -> CTVolume:
 def _read_header(path: Path) -> Dataset | None:
     """The header of a file, or None of one that clearly was never an image."""
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             is_dicom = file.read(132)[128:] == b"DICM"
         if not is_dicom:
@@ -154,12 +155,12 @@ def _read_header(path: Path) -> Dataset | None:
                 f"{path}: not a DICOM file: {first_bytes(path)}. Copy it again; or take it out of the folder if it "
                 "is not a slice."
             )
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        header = open_dicom(path, stop_before_pixels=True, specific_tags=TAGS)
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Copy it again.") from error
-    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+    except Exception as error:  # a damaged file can fail in pydicom or struct
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
     kind = header.file_meta.get("MediaStorageSOPClassUID", CTImageStorage)  # a DICOMDIR, a report: neither has Rows
     if "Rows" not in header and kind in (CTImageStorage, *MULTI_FRAME):

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from ..errors import DataError
 from ..files.dicom import decode
+from ..files.worker import Limits
 from .header import LARGEST_VALUE, named, number
 
 try:
@@ -22,18 +23,18 @@ SMALLEST_SLOPE = 1 / LARGEST_VALUE  # of a rescale: less makes all pixels alike
 NARROWEST = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
 
 
-def display_values(dataset: Dataset, path: Path) -> np.ndarray:
+def display_values(dataset: Dataset, path: Path, limits: Limits) -> np.ndarray:
     """Decode a radiograph into the values meant for display.
 
     Returns:
         float32 of shape (rows, columns), 0 black to 1 white.
 
     Raises:
-        DataError: if no decoder is installed, the data are damaged, the window or the rescale cannot be, or all pixels
+        DataError: as :func:`transforms.files.dicom.decode`, or if the window or the rescale cannot be, or all pixels
             are shown alike.
     """
     _check_rescale(dataset, path)
-    stored = decode(dataset, path)
+    stored = decode(dataset, path, limits)
     # whose index would overflow in 16 bits
     modality = apply_modality_lut(stored.astype(np.int32) if "ModalityLUTSequence" in dataset else stored, dataset)
     if "VOILUTSequence" in dataset:

@@ -14,13 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
 from ..errors import DataError
-from ..files.dicom import first_bytes
+from ..files.dicom import first_bytes, open_dicom
 from ..files.names import image_name
 from ..files.nifti import is_nifti, open_nifti
 from ..files.picture import is_picture
@@ -162,7 +161,9 @@ def find_images(
 
 def _read_header(path: Path) -> Header:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        return open_dicom(path, inflate=False, stop_before_pixels=True, specific_tags=TAGS)
+    except DataError as error:  # no regular file, or deflated
+        return str(error).removeprefix(f"{path}: ").removesuffix(".")
     except InvalidDicomError:
         return PICTURE if is_picture(path) else f"not a DICOM file: {first_bytes(path)}"
     except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
@@ -226,7 +227,8 @@ def _case(image: str | list[str], files: Sequence[Path], headers: Sequence[Heade
     for path, header in zip(files, headers, strict=True):
         stat = path.stat()
         uid = header.get("SOPInstanceUID") if isinstance(header, Dataset) else ""
-        identity.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0{uid}\0".encode())
+        identity.update(os.fsencode(path.relative_to(root)))  # a name need not be text
+        identity.update(f"\0{stat.st_size}\0{stat.st_mtime_ns}\0{uid}\0".encode())
     return Case(image, tuple(files), identity.hexdigest(), isinstance(headers[0], Dataset))
 
 

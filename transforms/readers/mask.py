@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import DataError
-from ..files.dicom import decode, naming
+from ..files.bounds import check_regular
+from ..files.dicom import decode, naming, open_dicom
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
-from ..files.picture import grey_values, is_picture, open_picture
+from ..files.picture import grey_values, is_picture
+from ..files.worker import MEMORY_GB, SECONDS, Limits
 from .header import check_length
 
 
@@ -31,6 +32,8 @@ class MaskReader(ImageReader):
     Args:
         threshold: of the grey values, on the scale of 8 bits: above it is inside. Masks that were resized or saved as
             JPEG are grey at their edges.
+        memory_gb: that decoding a file may take, in 10^9 bytes: see :class:`transforms.files.worker.Limits`.
+        seconds: that decoding a file may take.
 
     Raises:
         DataError: from ``get_data``, if a file is missing, is of another kind or is damaged, if the pixel data of a
@@ -38,9 +41,10 @@ class MaskReader(ImageReader):
             above 1 but none above the threshold.
     """
 
-    def __init__(self, threshold: float = 127):
+    def __init__(self, threshold: float = 127, memory_gb: float = MEMORY_GB, seconds: float = SECONDS):
         super().__init__()
         self.threshold = threshold
+        self.limits = Limits(memory_gb, seconds)
 
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True
@@ -69,14 +73,14 @@ class MaskReader(ImageReader):
 
     def _mask(self, path: Path) -> np.ndarray:
         """A file's mask, boolean of shape (rows, columns)."""
-        if not path.is_file():
-            raise DataError(f"{path}: no such file.")
+        check_regular(path)
         if is_nifti(path):
             image = open_nifti(path)
-            return voxels(image, path).reshape(plane_of(image, path)).T > 0
+            plane = plane_of(image, path)
+            return voxels(image, path, self.limits).reshape(plane).T > 0
         if not is_picture(path):
             return self._dicom_mask(path)
-        values = grey_values(open_picture(path), path) * 255
+        values = grey_values(path, self.limits) * 255
         if set(np.unique(values)) == {0, 1}:
             return values > 0
         if 0 < values.max() <= self.threshold:
@@ -88,7 +92,9 @@ class MaskReader(ImageReader):
 
     def _dicom_mask(self, path: Path) -> np.ndarray:
         try:
-            dataset = pydicom.dcmread(path)
+            dataset = open_dicom(path)
+        except DataError:
+            raise
         except Exception as error:
             raise DataError(
                 f"{path}: a mask must be a PNG, JPEG, NIfTI or DICOM file, and this begins as none. Convert it."
@@ -96,7 +102,4 @@ class MaskReader(ImageReader):
         with naming(path):
             if "PixelData" in dataset:  # and not floating point values, of which pydicom knows the length itself
                 check_length(dataset, len(dataset.PixelData), path)
-            stored = decode(dataset, path)
-        if stored.ndim != 2:
-            raise DataError(f"{path}: is of shape {stored.shape}; a mask has rows and columns. Save one slice in grey.")
-        return stored > 0
+            return decode(dataset, path, self.limits) > 0

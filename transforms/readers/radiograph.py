@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 
 import nibabel
 import numpy as np
-import pydicom
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 from nibabel.affines import voxel_sizes
@@ -22,9 +21,11 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DataError
-from ..files.dicom import first_bytes, naming
+from ..files.bounds import check_regular, check_size
+from ..files.dicom import first_bytes, naming, open_dicom
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import grey_values, is_picture, open_picture
+from ..files.worker import MEMORY_GB, SECONDS, Limits
 from .display import display_values
 from .header import check_bits, check_length, check_spacing, check_values, named
 
@@ -32,9 +33,10 @@ from .header import check_bits, check_length, check_spacing, check_values, named
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
-LONG_VALUE = 4096  # bytes: what is longer need not be read with a header
 HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
 HEADER_TAGS += ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
+
+Opened = Dataset | Image | nibabel.Nifti1Image
 
 
 class RadiographReader(ImageReader):
@@ -57,19 +59,28 @@ class RadiographReader(ImageReader):
     Args:
         unknown_spacing: what to do with a file that has no usable pixel spacing: ``"refuse"`` raises; ``"pixels"``
             goes on with a spacing of 1, so that lengths are pixels and the metadata's ``spacing_known`` is False.
+        memory_gb: that decoding may take, in 10^9 bytes: see :class:`transforms.files.worker.Limits`.
+        seconds: that decoding may take.
 
     Raises:
         DataError: from ``get_data``, if the file is missing, is not DICOM, is cut short, is in colour, has several
-            frames, cannot be decoded, or has no spacing; if its pixel data are longer than its header says, a number in
-            the header cannot be (a spacing below 0.01 or above 10 mm, a window or rescale beyond a million), or all of
-            its pixels are shown alike.
+            frames, has more than 100 megapixels, is compressed into a stream of another size or depth than its header
+            says, cannot be decoded, or not within the limits, or has no spacing; if its pixel data are longer than its
+            header says, a number in the header cannot be (a spacing below 0.01 or above 10 mm, a window or rescale
+            beyond a million), or all of its pixels are shown alike.
     """
 
-    def __init__(self, unknown_spacing: Literal["refuse", "pixels"] = "refuse"):
+    def __init__(
+        self,
+        unknown_spacing: Literal["refuse", "pixels"] = "refuse",
+        memory_gb: float = MEMORY_GB,
+        seconds: float = SECONDS,
+    ):
         super().__init__()
         if unknown_spacing not in ("refuse", "pixels"):
             raise ValueError(f"unknown_spacing is {unknown_spacing!r}; it must be 'refuse' or 'pixels'.")
         self.unknown_spacing = unknown_spacing
+        self.limits = Limits(memory_gb, seconds)
 
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # DICOM files often have no extension; the content decides
@@ -82,7 +93,7 @@ class RadiographReader(ImageReader):
             raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
         return Path(paths[0])
 
-    def open(self, path: os.PathLike | str) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
+    def open(self, path: os.PathLike | str) -> tuple[Opened, tuple[float, float] | None]:
         """Open a file, without reading its pixels, and check all that can be checked without them.
 
         Returns:
@@ -92,13 +103,8 @@ class RadiographReader(ImageReader):
         Raises:
             DataError: as ``get_data``.
         """
-        return self._open(Path(path), pixels=False)
-
-    def _open(
-        self, path: Path, pixels: bool
-    ) -> tuple[Dataset | Image | nibabel.Nifti1Image, tuple[float, float] | None]:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file.")
+        path = Path(path)
+        check_regular(path)
         if is_picture(path):
             if self.unknown_spacing == "refuse":
                 raise DataError(
@@ -115,7 +121,7 @@ class RadiographReader(ImageReader):
                 plane_of(image, path)
             return image, (spacing_x, spacing_y)
         with naming(path):
-            dataset = read_dicom(path, pixels)
+            dataset = read_dicom(path)
         return dataset, self.check(path, dataset)
 
     def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
@@ -139,9 +145,9 @@ class RadiographReader(ImageReader):
         return spacing
 
     def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
-        opened, spacing = self._open(img, pixels=True)
+        opened, spacing = self.open(img)
         with naming(img):
-            values = _columns_first(opened, img)
+            values = _columns_first(opened, img, self.limits)
             check_values(values, img)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
         affine, shape = np.diag([-spacing_x, -spacing_y, 1.0, 1.0]), values.shape
@@ -158,36 +164,32 @@ class RadiographReader(ImageReader):
         }
 
 
-def _columns_first(opened: Dataset | Image | nibabel.Nifti1Image, path: Path) -> np.ndarray:
+def _columns_first(opened: Opened, path: Path, limits: Limits) -> np.ndarray:
     """Decode a file, float32 of shape (x, y), 0 black to 1 white."""
     if isinstance(opened, Dataset):
-        return display_values(opened, path).T
+        return display_values(opened, path, limits).T
     if not isinstance(opened, nibabel.Nifti1Image):
-        return grey_values(opened, path).T
-    values = voxels(opened, path).reshape(plane_of(opened, path))
+        return grey_values(path, limits).T
+    values = voxels(opened, path, limits).reshape(plane_of(opened, path))
     low, high = values.min(), values.max()
     if low >= 0 and high <= 1 and np.issubdtype(opened.get_data_dtype(), np.floating):
         return values
     return (values - low) / max(high - low, np.finfo(np.float32).tiny)
 
 
-def read_dicom(path: Path, pixels: bool = True) -> Dataset:
-    """Read a DICOM file, its pixels still encoded, and check that it can be a radiograph and that it is complete.
-
-    Args:
-        path: the file.
-        pixels: whether uncompressed pixels are read too, or only whether they are there.
+def read_dicom(path: Path) -> Dataset:
+    """Read a DICOM file without its pixels, and check that it can be a radiograph and that it is complete.
 
     Raises:
         DataError: if it is missing, not DICOM, cut short, in colour or of several frames.
     """
     try:
-        dataset = pydicom.dcmread(path, defer_size=None if pixels else LONG_VALUE)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+        dataset = open_dicom(path)
+    except DataError:
+        raise
     except InvalidDicomError as error:
         raise DataError(f"{path}: not a DICOM file: {first_bytes(path)}. Remove it, or export it again.") from error
-    except Exception as error:  # a damaged file can fail in pydicom, struct or zlib
+    except Exception as error:  # a damaged file can fail in pydicom or struct
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
     for tag in OPTIONAL_TAGS:  # anonymisers leave them without a value
         if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
@@ -198,7 +200,7 @@ def read_dicom(path: Path, pixels: bool = True) -> Dataset:
             f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
         )
     _check_is_radiograph(dataset, path)
-    stored = cast(RawDataElement, dataset.get_item("PixelData"))
+    stored = cast(RawDataElement, dataset.get_item("PixelData", keep_deferred=True))
     there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
     check_length(dataset, there, path)
     return dataset
@@ -230,6 +232,7 @@ def _check_is_radiograph(dataset: Dataset, path: Path) -> None:
     missing += [] if "TransferSyntaxUID" in dataset.file_meta else ["TransferSyntaxUID"]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}, without which no pixel can be read. Export it again.")
+    check_size(int(dataset.Rows), int(dataset.Columns), path)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise DataError(f"{path}: has {frames} frames (0028,0008), a radiograph has one. Leave it out.")

@@ -47,13 +47,14 @@ def test_an_image_without_identity_is_refused(radiograph, tag):
         read_source(radiograph(**{tag: ""}))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(200), None])
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(200)])
 def test_what_is_no_dicom_is_refused(tmp_path, content):
     path = tmp_path / "image.png"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(DataError, match="image.png: not a DICOM file"):
         read_source(path)
+    with pytest.raises(DataError, match="gone.dcm: no such file"):
+        read_source(tmp_path / "gone.dcm")
 
 
 def test_codes_are_those_of_the_standard():

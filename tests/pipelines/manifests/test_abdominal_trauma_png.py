@@ -71,7 +71,7 @@ def test_png_slices_that_cannot_be_used_are_left_out_and_told(png_folder, caplog
         "images/pt1/1_71_0000.png: the image is of mode RGB",
         "images/pt1/1_71_0001.png: the image is of (6, 4) pixels, its mask of (4, 6)",
         "images/pt1/1_71_0002.png: its mask has the value 255, above 5",
-        "images/pt1/2_72_0000.png: it or its mask cannot be read",
+        "images/pt1/2_72_0000.png: masks/2_72_0000.png: cannot be read as PNG or JPEG",
         "images/pt2/3_73_0000.png: it has the name of images/pt1/3_73_0000.png",
     ):
         assert line in caplog.text

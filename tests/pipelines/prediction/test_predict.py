@@ -15,10 +15,11 @@ import pydicom
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
-from pipelines.prediction.predict import predict
+from pipelines.prediction.predict import Prediction, predict
 from pipelines.prediction.records import Records
 from tests.running import bundle_of, small
 from transforms import CTReader, DataError, DiskError
@@ -222,7 +223,7 @@ def test_image_with_nothing_on_it_fails_alone(tmp_path, settings, cohort):
 
 
 def test_goes_on_after_a_kill(tree, tmp_path, settings):
-    """The last line of the records was cut short: that case alone is done again."""
+    """The last line of the records was cut short: that case alone is passed over, or done again where that is asked."""
     out = tmp_path / "out"
     run("pneumonia", tree, out, settings)
     records = out / "predictions.jsonl"
@@ -231,6 +232,8 @@ def test_goes_on_after_a_kill(tree, tmp_path, settings):
     records.write_text("\n".join(lines)[:-20])
     (out / "summary.json").unlink()
     assert run("pneumonia", tree, out, settings) == 1
+    assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 1
+    assert run("pneumonia", tree, out, settings, retry=True) == 1
     assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 2
 
 
@@ -379,3 +382,98 @@ def test_outputs_in_the_tree_are_not_taken_for_images(tmp_path, settings, cohort
     for before in (0, 1):
         assert run("lungs", tree, tree / "out", settings) == 0
         assert summary(tree / "out")["cases"] == 1 and summary(tree / "out")["done_before"] == before
+
+
+def png(path, what="good"):
+    """A picture that says what its decoder shall do."""
+    words = PngInfo()
+    words.add_text("what", what)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60), np.uint8)).save(path, pnginfo=words)
+
+
+def test_a_file_that_ends_or_hangs_its_decoder_is_a_failed_case(tmp_path, settings, decoder_program, capsys):
+    """The cases behind it are done, in the same run and at the restart."""
+    decoder_program("""
+import os, signal, time
+picture = decoder.picture
+
+def does_as_it_is_told(request, given):
+    with open(request["path"], "rb") as file:
+        content = file.read()
+    if b"abort" in content:
+        os.abort()
+    if b"hang" in content:
+        time.sleep(60)
+    return picture(request, given)
+
+decoder.TASKS["picture"] = does_as_it_is_told
+""")
+    tree, out = tmp_path / "in", tmp_path / "out"
+    tree.mkdir()
+    for name, what in (("1", "good"), ("2", "abort"), ("3", "hang"), ("4", "good")):
+        png(tree / f"{name}.png", what)
+    for before in (0, 2):
+        assert run("lungs", tree, out, settings, **{"reader#seconds": 3}) == 1
+        said = summary(out)
+        assert [Path(case["case"]).stem for case in said["done"]] == ["1", "4"] and said["done_before"] == before
+        errors = {Path(case["case"]).stem: case["error"] for case in said["failed"]}
+        assert "its decoder crashed (SIGABRT)" in errors["2"] and "took longer than 3 s" in errors["3"]
+    assert "2.png: FAILED: its decoder crashed" in capsys.readouterr().out
+    assert run("lungs", tree, out, settings, **{"reader#seconds": 2}) == 1
+    assert summary(out)["done_before"] == 2  # the limits change no mask
+
+
+def test_a_case_in_which_a_run_ended_is_passed_over_until_it_is_asked_for(tmp_path, settings, capsys):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    tree.mkdir()
+    for name in "123":
+        png(tree / f"{name}.png")
+    assert run("lungs", tree, out, settings) == 0
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [(line["case"], line["status"]) for line in lines[:2]] == [("1.png", "started"), ("1.png", "done")]
+    (out / "predictions.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines[:3])
+    )  # killed in the second
+    for _ in range(2):
+        assert run("lungs", tree, out, settings) == 1
+        said = summary(out)
+        assert [Path(case["case"]).name for case in said["failed"]] == ["2.png"]
+        assert "an earlier run ended in this case. Give --retry" in said["failed"][0]["error"]
+        assert len(said["done"]) == 2
+    assert "2.png: passed over" in capsys.readouterr().out
+    assert run("lungs", tree, out, settings, retry=True) == 0
+    assert summary(out)["done_before"] == 2
+
+
+def test_what_stops_a_run_from_outside_is_no_fault_of_its_case(tmp_path, settings):
+    """Ctrl-C, as Python tells it: the case is done at the restart."""
+    tree, out = tmp_path / "in", tmp_path / "out"
+    tree.mkdir()
+    png(tree / "1.png")
+    made = Prediction(bundle_of("lungs"), tree, out, **settings["lungs"])
+
+    def interrupt(case):
+        raise KeyboardInterrupt
+
+    made._predict = interrupt
+    assert made.run() == 130
+    assert run("lungs", tree, out, settings) == 0
+
+
+def test_names_that_are_no_text_end_no_run(tmp_path, settings, capfd):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    folder = tree / os.fsdecode(b"r\xf6ntgen")
+    folder.mkdir(parents=True)
+    path = folder / os.fsdecode(b"caf\xe9.png")
+    png(path)
+    (folder / os.fsdecode(b"n\xf6.txt")).write_text("no image")
+    arguments = ["predict", "lungs", "--input", str(tree), "--output", str(out)]
+    size = settings["lungs"]
+    assert main([*arguments, "--weights", size["weights"], "--image_size", "32"]) in (0, 2)
+    assert run("lungs", tree, out, settings) == 0
+    (done,) = summary(out)["done"]
+    assert Path(done["case"]) == path and all((out / name).is_file() for name in done["outputs"])
+    assert os.fsencode(out / done["outputs"][0]).endswith(b"r\xf6ntgen/caf\xe9_mask.png")
+    assert run("lungs", tree, out, settings) == 0 and summary(out)["done_before"] == 1
+    said = capfd.readouterr()
+    assert "caf\\udce9.png" in said.out and "Logging error" not in said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -91,3 +92,29 @@ def test_a_line_that_is_no_record_is_passed_over(folder, line):
     with open(folder / "predictions.jsonl", "a") as file:
         file.write(line + "\n")
     assert Records(folder, "settings").done("a", "identity")
+
+
+STARTED = {"status": "started"}
+
+
+def test_a_case_that_was_started_and_never_ended_is_known(folder):
+    Records(folder, "settings").append("a", "identity", STARTED)
+    records = Records(folder, "settings")
+    assert records.never_ended("a", "identity") and records.done("a", "identity") is None
+    assert not records.never_ended("b", "identity")
+    assert not records.never_ended("a", "changed")
+    assert not Records(folder, "other").never_ended("a", "identity")
+
+
+@pytest.mark.parametrize("end", [DONE, {"status": "failed", "error": "cut short"}, {"status": "stopped"}])
+def test_a_case_that_ended_somehow_did_not_end_the_run(folder, end):
+    records = Records(folder, "settings")
+    records.append("a", "identity", STARTED)
+    records.append("a", "identity", end)
+    assert not records.never_ended("a", "identity") and not Records(folder, "settings").never_ended("a", "identity")
+
+
+def test_names_that_are_no_text_are_written_and_read_back(folder):
+    name = os.fsdecode(b"caf\xe9.dcm")
+    Records(folder, "settings").append(name, "identity", STARTED)
+    assert Records(folder, "settings").never_ended(name, "identity")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
-from pydicom.pixels import get_decoder
+from pydicom.encaps import encapsulate
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from transforms import DataError, RadiographReader
-from transforms.files.dicom import decode, first_bytes, naming
+from transforms.files.dicom import decode, first_bytes, naming, open_dicom
+from transforms.files.worker import close_workers
 
 RAMP = (np.arange(20 * 30).reshape(20, 30) * 6).astype(np.uint16)  # 20 rows, 30 columns, 0 to 3594
 
@@ -68,17 +70,18 @@ def test_compressed_syntaxes(write_dicom, syntax, encoder, tolerance):
 
 
 @pytest.fixture
-def no_decoders():
-    """JPEG 2000 as where nothing that decodes it is installed."""
-    decoder = get_decoder(uid.JPEG2000Lossless)
-    there = [name for name in ("gdcm", "pylibjpeg", "pillow") if name in decoder.available_plugins]  # in their order
-    for name in decoder.available_plugins:
-        decoder.remove_plugin(name)
+def no_decoder(tmp_path, monkeypatch):
+    """As where what decodes JPEG 2000 is not installed: its import fails."""
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "pylibjpeg.py").write_text("raise ModuleNotFoundError")
+    monkeypatch.syspath_prepend(str(tmp_path / "without"))
+    close_workers()
     yield
-    decoder.add_plugins([(name, (f"pydicom.pixels.decoders.{name}", "_decode_frame")) for name in there])
+    monkeypatch.undo()
+    close_workers()
 
 
-def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom, no_decoders):
+def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom, no_decoder):
     codecs = pytest.importorskip("imagecodecs")
     encoded = codecs.jpeg2k_encode(RAMP, codecformat="j2k", reversible=True)
     path = write_dicom(RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=encoded)
@@ -86,15 +89,80 @@ def test_missing_decoder_is_named_with_the_command_that_installs_it(write_dicom,
         DataError, match=r"image.dcm: no decoder is installed for .* JPEG 2000 .*Lossless Only"
     ) as error:
         read(path)
-    assert "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg" in str(error.value)
+    assert "pip install python-gdcm pyjpegls pylibjpeg pylibjpeg-openjpeg" in str(error.value)
 
 
 def test_damaged_pixels_are_named_with_their_syntax(write_dicom):
-    path = write_dicom(RAMP, syntax=uid.JPEG2000Lossless, encoded=b"\xff\x4f\xff\x51 nonsense")
+    codecs = pytest.importorskip("imagecodecs")
+    encoded = codecs.jpeg2k_encode(RAMP, codecformat="j2k", reversible=True)
+    path = write_dicom(RAMP, bits=16, syntax=uid.JPEG2000Lossless, encoded=encoded[:60] + bytes(100))
     with pytest.raises(
         DataError, match=r"image.dcm: its pixel data \(JPEG 2000 .* cannot be decoded: .* may be damaged"
     ):
-        decode(pydicom.dcmread(path), path)
+        decode(open_dicom(path), path)
+
+
+def test_fragments_of_a_frame_are_joined_and_damaged_ones_told(write_dicom):
+    codecs = pytest.importorskip("imagecodecs")
+    encoded = codecs.jpeg2k_encode(RAMP, codecformat="j2k", reversible=True, bitspersample=12)
+    path = write_dicom(RAMP, bits=12, syntax=uid.JPEG2000Lossless, encoded=encoded)
+    whole = pydicom.dcmread(path)
+    whole.PixelData = encapsulate([encoded], fragments_per_frame=5)
+    whole["PixelData"].is_undefined_length = True
+    whole.save_as(path, **IN_FILE_FORMAT)
+    np.testing.assert_allclose(read(path), RAMP / 4095, atol=1e-6)
+    data = whole.PixelData
+    first = 8 + int.from_bytes(data[4:8], "little")  # the offset table is an item too
+    for damaged, message in (
+        (data[:first], "have no fragment"),
+        (data[: first + 4] + b"\xff\xff\xff\x7f" + data[first + 8 :], "do not fit together"),
+        (b"\0" * 8 + data[8:], "do not fit together"),
+    ):
+        whole.PixelData = damaged
+        with pytest.raises(DataError, match=f"image.dcm: .* {message}"):
+            decode(whole, path)
+
+
+def test_several_frames_or_samples_are_refused_before_they_are_decoded(write_dicom):
+    for tags in ({"NumberOfFrames": 10**6}, {"SamplesPerPixel": 3}):
+        path = write_dicom(RAMP, bits=12, **tags)
+        with pytest.raises(DataError, match="image.dcm: has .* frames of .* samples a pixel. Save one frame in grey"):
+            decode(open_dicom(path), path)
+
+
+def deflate(path, content=None):
+    """Turn a file into a deflated one, whose content may be another."""
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(path, **IN_FILE_FORMAT)
+    if content is not None:
+        end = 132 + 12 + pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+        path.write_bytes(path.read_bytes()[:end] + content)
+    return path
+
+
+def test_deflated_files_are_read_like_others_or_refused_unread(write_dicom):
+    path = write_dicom(RAMP, bits=12)
+    expected = open_dicom(path)
+    dataset = open_dicom(deflate(path))
+    assert dataset.PixelData == expected.PixelData and dataset.SOPInstanceUID == expected.SOPInstanceUID
+    with pytest.raises(DataError, match=r"image.dcm: is deflated .*, which is not read while files are listed"):
+        open_dicom(path, inflate=False)
+
+
+def test_a_deflated_bomb_costs_no_memory(write_dicom):
+    """2 MB that would inflate to 2 GB."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    part = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    path = deflate(write_dicom(RAMP), content=2000 * part + packer.flush())
+    with pytest.raises(DataError, match=r"image.dcm: is \d+ bytes that inflate to more than 268435456"):
+        RadiographReader().get_data(path)
+
+
+def test_long_values_are_read_when_they_are_asked_for(write_dicom):
+    path = write_dicom(np.zeros((100, 100), np.uint8))
+    dataset = open_dicom(path)
+    assert dataset.get_item("PixelData", keep_deferred=True).value is None and dataset.PixelData == bytes(10_000)
 
 
 def test_whatever_fails_on_a_header_is_told_with_the_file_s_name():

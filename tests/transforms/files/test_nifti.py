@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+
 import nibabel
 import numpy as np
 import pytest
@@ -45,6 +48,29 @@ def test_damaged_files_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DataError, match="cut.nii: its voxels cannot be read, it may be cut short"):
         voxels(open_nifti(path), path)
+
+
+def test_opening_reads_no_more_than_the_header(tmp_path):
+    """Neither voxels nor extensions, which are of any length: this one says that it is 2 GB long."""
+    header = nibabel.Nifti1Image(np.zeros((3, 2, 1), np.uint8), AS_SHOWN).header
+    header["magic"], header["vox_offset"] = b"n+1", 2**31
+    extension = b"\1\0\0\0" + struct.pack("<ii", 2**31 - 16, 6)
+    with gzip.open(tmp_path / "a.nii.gz", "wb") as file:
+        file.write(header.binaryblock + extension)
+    assert plane_of(open_nifti(tmp_path / "a.nii.gz"), tmp_path / "a.nii.gz") == (3, 2)
+    nibabel.save(nibabel.Nifti2Image(np.zeros((3, 2, 1), np.uint8), AS_SHOWN), tmp_path / "2.nii")
+    assert open_nifti(tmp_path / "2.nii").shape == (3, 2, 1)
+
+
+def test_volumes_larger_than_the_memory_are_not_read(tmp_path):
+    """A few bytes of zeros that inflate to 12 GB."""
+    header = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), AS_SHOWN).header
+    header.set_data_shape((2000, 2000, 3000))
+    with gzip.open(tmp_path / "bomb.nii.gz", "wb") as file:
+        file.write(header.binaryblock + bytes(10_000))
+    image = open_nifti(tmp_path / "bomb.nii.gz")
+    with pytest.raises(DataError, match=r"bomb.nii.gz: has 2000 x 2000 x 3000 voxels, 48 GB; .* memory_gb is 2"):
+        voxels(image, tmp_path / "bomb.nii.gz")
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (3, 2, 1), (3, 2, 1, 1)])

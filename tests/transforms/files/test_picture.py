@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from transforms import DataError
-from transforms.files.picture import grey_values, is_picture, open_picture
+from transforms.files.picture import grey_values, is_picture, open_picture, stored_values
 
 
 def save(path, pixels, **options):
@@ -18,7 +21,7 @@ def save(path, pixels, **options):
 
 def shown(path):
     """The values of a file, of shape (rows, columns)."""
-    return grey_values(open_picture(path), path)
+    return grey_values(path)
 
 
 def test_pictures_are_told_by_how_they_begin(tmp_path):
@@ -67,6 +70,38 @@ def test_jpeg_is_turned_as_its_exif_says(tmp_path):
     exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
     turned = shown(save(tmp_path / "turned.jpeg", pixels, exif=exif))
     assert turned.shape == (32, 16) and turned[:, 8:].min() > 0.9 and turned[:, :8].max() < 0.1
+
+
+def test_stored_values_are_neither_turned_nor_looked_up(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), mode="P")
+    picture.putpalette([10, 10, 10, 100, 100, 100, 250, 250, 250])
+    assert stored_values(save(tmp_path / "p.png", picture)).tolist() == [[0, 1, 2]]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert stored_values(save(tmp_path / "t.png", np.zeros((2, 3), np.uint8), exif=exif)).shape == (2, 3)
+    assert stored_values(save(tmp_path / "c.png", np.zeros((2, 3, 3), np.uint8))).shape == (2, 3, 3)
+
+
+def png_of(width, height):
+    """The beginning of a PNG file, which says its size."""
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [ihdr, b"IDAT" + zlib.compress(bytes(1000))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+
+
+def test_pictures_that_say_they_are_huge_are_not_decoded(tmp_path):
+    (tmp_path / "huge.png").write_bytes(png_of(13_300, 13_300))
+    with pytest.raises(DataError, match=r"huge.png: has 13300 x 13300 pixels, 176.9 megapixels; at most 100 are read"):
+        shown(tmp_path / "huge.png")
+    path = save(tmp_path / "huge.jpg", np.zeros((16, 16), np.uint8))
+    frame = path.read_bytes().index(b"\xff\xc0")
+    path.write_bytes(
+        path.read_bytes()[: frame + 5] + struct.pack(">HH", 40_000, 40_000) + path.read_bytes()[frame + 9 :]
+    )
+    with pytest.raises(DataError, match=r"huge.jpg: has 40000 x 40000 pixels, 1600 megapixels"):
+        open_picture(path)
 
 
 def test_damaged_pictures_are_named(tmp_path):

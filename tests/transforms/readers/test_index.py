@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from monai.transforms import LoadImage
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from transforms import CTReader, DataError, RadiographReader, find_images, index_images
 
 
@@ -94,3 +98,40 @@ def test_ct_are_found_as_folders_and_as_files_and_the_rest_is_explained(ct_cohor
         find_images(tmp_path / "notes", CTReader())
     with pytest.raises(DataError, match="no such folder"):
         find_images(tmp_path / "missing", CTReader())
+
+
+@pytest.fixture
+def odd_tree(write_dicom, tmp_path):
+    """A radiograph in a folder whose name, as its own, is Latin-1; and what must not be opened or inflated."""
+    folder = tmp_path / "in" / os.fsdecode(b"r\xf6ntgen")
+    folder.mkdir(parents=True)
+    whole = write_dicom(np.arange(24, dtype=np.uint8).reshape(4, 6))
+    shutil.copy(whole, folder / os.fsdecode(b"caf\xe9.dcm"))
+    os.mkfifo(tmp_path / "in" / "pipe.dcm")
+    os.mkfifo(tmp_path / "in" / "pipe.nii.gz")
+    (tmp_path / "in" / "broken.dcm").symlink_to(tmp_path / "gone")
+    (tmp_path / "in" / "zero.dcm").symlink_to("/dev/zero")
+    dataset = pydicom.dcmread(whole)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "in" / "deflated.dcm", **IN_FILE_FORMAT)
+    deflated = tmp_path / "in" / "deflated.dcm"
+    end = 132 + 12 + pydicom.dcmread(deflated).file_meta.FileMetaInformationGroupLength
+    deflated.write_bytes(deflated.read_bytes()[:end] + b"what would not inflate")
+    write_dicom(np.zeros((1, 1), np.uint8), name="in/huge.dcm", Rows=20_000, Columns=20_000)
+    return tmp_path / "in"
+
+
+def test_names_that_are_no_text_and_what_is_no_file_end_no_index(odd_tree, caplog):
+    index = index_images(odd_tree, RadiographReader())
+    (case,) = index.cases
+    assert os.fsencode(case.path) == os.fsencode(odd_tree) + b"/r\xf6ntgen/caf\xe9.dcm"
+    assert RadiographReader().get_data(case.path)[0].shape == (6, 4)
+    reasons = {path.name: reason for path, reason in index.left_out}
+    assert reasons["pipe.dcm"].startswith("is no regular file but a pipe") and "a pipe" in reasons["pipe.nii.gz"]
+    assert reasons["zero.dcm"].startswith("is no regular file but a device")
+    assert reasons["broken.dcm"] == "a link that leads nowhere"
+    assert "is deflated" in reasons["deflated.dcm"] and "dcmconv" in reasons["deflated.dcm"]
+    assert "has 20000 x 20000 pixels, 400 megapixels" in reasons["huge.dcm"]
+    assert {path.name for path, _ in index_images(odd_tree, CTReader()).left_out} >= set(reasons) - {"huge.dcm"}
+    index.log_left_out()
+    assert "left out 6 files" in caplog.text
