@@ -31,6 +31,7 @@ KEY = re.compile(r"(?![@$%+])[ -~]{1,100}")  # of an object
 MAX_KEYS, MAX_VALUES = 200, 50_000  # of an object, and that macros make
 MAX_MACRO, MAX_MACROS = 200, 8  # characters of one, and how many within one another
 LOGGED = ("class", "args", "kwargs", "defaults")  # what logging.config evaluates, of any section
+MAX_LITERAL = 1000  # characters
 LOG_CLASSES = ("StreamHandler", "NullHandler", "Formatter")
 STREAMS = ("(sys.stdout,)", "(sys.stderr,)")
 
@@ -197,27 +198,57 @@ def _names(part: str) -> bool:
     return part == TARGET or part.endswith(("reader", "writer"))
 
 
-def not_allowed(data: bytes, allowed: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Key and name of all in a configuration's JSON that names Python beyond ``TARGETS`` and ``allowed``."""
+def not_allowed(where: str, name: str, data: bytes, allowed: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Key and text of all in a file that names Python beyond ``TARGETS`` and ``allowed``.
 
-    def search(value: Any, key: str, part: str) -> Iterator[tuple[str, str]]:
-        if isinstance(value, dict):
-            for inner, found in value.items():
-                last = ReferenceResolver.split_id(inner.removeprefix(MERGE_KEY))[-1]
-                yield from search(found, f"{key}::{inner}".removeprefix("::"), last)
-        elif isinstance(value, list):
-            for number, found in enumerate(value):
-                yield from search(found, f"{key}::{number}", part)
-        elif isinstance(value, str) and _names(part) and value not in TARGETS and value not in allowed:
-            # a reader may be one that the configuration describes elsewhere, under a key that is looked at too
-            described = (
-                part != TARGET and value.startswith(ID_REF_KEY) and _names(ReferenceResolver.split_id(value)[-1])
-            )
-            computed = part != TARGET and value.startswith(EXPR_KEY)  # shown with all expressions
-            if not described and not computed:
-                yield key, value
+    Of a logging configuration it is what :mod:`logging.config` evaluates, but for classes that only print, streams and
+    literals. Files that configure nothing name none.
 
-    yield from search(read_json(data), "", "")
+    Raises:
+        DataError: as :func:`check_keys` and :func:`logging_options`.
+    """
+    if name.endswith(".conf"):
+        found = [item for item in logging_options(where, data).items() if not _only_prints(*item)]
+    elif name.startswith(f"{CONFIGS}/") and name.endswith(".json"):
+        check_keys(where, data)
+        found = [item for item in _python_named(read_json(data), "", "") if item[1] not in TARGETS]
+    else:
+        return []
+    return [(key, text) for key, text in found if text not in allowed]
+
+
+def _python_named(value: Any, key: str, part: str) -> Iterator[tuple[str, str]]:
+    """Key and text of what stands under a key that names Python, which is ``part``."""
+    if isinstance(value, dict):
+        for inner, found in value.items():
+            last = ReferenceResolver.split_id(inner.removeprefix(MERGE_KEY))[-1]
+            yield from _python_named(found, f"{key}::{inner}".removeprefix("::"), last)
+    elif isinstance(value, list):
+        for number, found in enumerate(value):
+            yield from _python_named(found, f"{key}::{number}", part)
+    elif isinstance(value, str) and _names(part):
+        # a reader may be one that stands elsewhere, under a key that is looked at too, or be computed: all that is
+        # computed is shown
+        elsewhere = value.startswith(ID_REF_KEY) and _names(ReferenceResolver.split_id(value)[-1])
+        if part == TARGET or not elsewhere and not value.startswith(EXPR_KEY):
+            yield key, value
+
+
+def _only_prints(key: str, text: str) -> bool:
+    option = key.rpartition("::")[2]
+    if option == "class":
+        return text.removeprefix("logging.") in LOG_CLASSES
+    return option not in LOGGED or text in STREAMS or _is_literal(text)
+
+
+def _is_literal(text: str) -> bool:
+    if len(text) > MAX_LITERAL:
+        return False
+    try:
+        ast.literal_eval(text or "None")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def logging_options(where: str, data: bytes) -> dict[str, str]:
@@ -239,28 +270,6 @@ def logging_options(where: str, data: bytes) -> dict[str, str]:
         return options
     except configparser.Error as error:
         raise DataError(f"{where}: is no logging configuration ({shown(str(error))}). Fix it.") from error
-
-
-def logging_not_allowed(options: Mapping[str, str], allowed: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Key and text of what :mod:`logging.config` evaluates beyond a class that only prints, streams and literals."""
-    for key, text in options.items():
-        option = key.rpartition("::")[2]
-        if option == "class":
-            harmless = text.removeprefix("logging.") in LOG_CLASSES
-        elif option in LOGGED:
-            harmless = text in STREAMS or _is_literal(text)
-        else:
-            harmless = True
-        if not harmless and text not in allowed:
-            yield key, text
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text or "None")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
 
 
 def values_of(where: str, name: str, files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ MAX_DEPTH = 32  # of objects and lists in JSON
 PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # of a path: no spaces, colons, backslashes, nor a dot in front
 ZIP = b"PK\3\4"  # how torch's own files begin; it reads what begins otherwise as a bare pickle
 # What a state dict is made of. torch allows more, some of which takes all memory, as bytearray(10**12).
-GLOBALS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch [A-Za-z]+Storage")
+GLOBALS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch [A-Za-z0-9]+Storage")
 
 
 def shown(text: str) -> str:
@@ -99,14 +99,11 @@ def read_json(data: bytes) -> Any:
 
     value = json.loads(data, object_pairs_hook=once)
     level, depth = [value], 0
-    while level := [inner for outer in level for inner in _inner(outer)]:
+    while outer := [found for found in level if isinstance(found, (dict, list))]:
         if (depth := depth + 1) > MAX_DEPTH:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+        level = [inner for found in outer for inner in (found.values() if isinstance(found, dict) else found)]
     return value
-
-
-def _inner(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _check_weights(where: str, data: bytes) -> None:

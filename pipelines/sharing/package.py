@@ -20,10 +20,10 @@ from transforms import DataError
 from transforms.files.atomic import atomic_path
 
 from .. import MODULES
-from ..bundle import CONFIGS, WEIGHTS, Bundle
+from ..bundle import WEIGHTS, Bundle
 from .archive import MAX_FILES, PLAIN_FILE, UNIX, most_unpacked, sha256_of
 from .bill_of_materials import BILL, bill_of_materials
-from .configuration import check_keys, logging_not_allowed, logging_options, not_allowed
+from .configuration import not_allowed
 from .content import CHECKSUMS, PACKAGES, SOURCES, check_content, check_name
 from .signature import read_signer, sign
 
@@ -82,9 +82,7 @@ def package(bundle: Bundle, out: os.PathLike | str, key: os.PathLike | str | Non
     weights = f"with weights, {WEIGHTS}" if WEIGHTS in files else f"without weights: there is no {WEIGHTS}"
     logger.info("%s: %d files, %.1f MB, %s", out, len(files), out.stat().st_size / 1e6, weights)
     logger.info("SHA-256 %s", sha256_of(out))
-    named = {
-        name for path, data in files.items() if path.startswith(f"{CONFIGS}/") for name in _to_be_allowed(data, path)
-    }
+    named = {text for name, data in files.items() for _, text in not_allowed(name, name, data)}
     if named:
         logger.info("who verifies it must give: %s", " ".join(f"--allow {shlex.quote(name)}" for name in sorted(named)))
     if signer is not None:
@@ -125,12 +123,6 @@ def _python() -> tuple[dict[str, bytes], set[str]]:
     return import_closure([*PACKAGES, *(f"pipelines.{module}" for module in MODULES.values())], SOURCES)
 
 
-def _to_be_allowed(data: bytes, path: str) -> list[str]:
-    if path.endswith(".conf"):
-        return [text for _, text in logging_not_allowed(logging_options(path, data))]
-    return [text for _, text in not_allowed(data)] if path.endswith(".json") else []
-
-
 def _of_bundle(bundle: Bundle) -> dict[str, bytes]:
     """The bundle's own files, by their path in it, as they are to be packed."""
     root = bundle.root.resolve()
@@ -139,8 +131,7 @@ def _of_bundle(bundle: Bundle) -> dict[str, bytes]:
         check_name(str(root / name), f"{root.name}/{name}")
         data = (root / name).read_bytes()
         check_content(str(root / name), name, data)
-        if name.startswith(f"{CONFIGS}/") and name.endswith(".json"):
-            check_keys(str(root / name), data)
+        not_allowed(str(root / name), name, data)  # it is for who verifies to allow
         if name.endswith(".json"):
             data = _root_here(data.decode(), root / name).encode()
         elif name.startswith("docs/") and name.endswith(".md"):

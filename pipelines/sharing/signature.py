@@ -37,7 +37,8 @@ def read_signer(key: os.PathLike | str) -> Any:
         return signing.Config().use_elliptic_key_signer(private_key=path, password=password)
     except Exception as error:  # cryptography's, of several kinds, or Python's for keys of other kinds
         raise DataError(
-            f"{path}: is no private key in PEM on the curve P-256, P-384 or P-521, or the passphrase is wrong. {MAKE_KEYS}"
+            f"{path}: is no private key in PEM on the curve P-256, P-384 or P-521, or its passphrase is another. "
+            f"{MAKE_KEYS}"
         ) from error
 
 

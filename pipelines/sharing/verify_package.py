@@ -9,9 +9,9 @@ from pathlib import Path
 
 from transforms import DataError
 
-from ..bundle import CONFIGS, Bundle
+from ..bundle import Bundle
 from .archive import Contents, read_package, sha256_of
-from .configuration import check_keys, logging_not_allowed, logging_options, not_allowed
+from .configuration import not_allowed
 from .content import SOURCES, shown
 from .differences import differences
 from .package import common_files, files_of
@@ -70,17 +70,11 @@ def check_configuration(file: str, package: Contents, allow: Collection[str] = (
     Raises:
         DataError: if not, with all the names.
     """
-    refused = []
-    for name, data in package.settings.items():
-        where = f"{file}: {name}"
-        if name.endswith(".conf"):
-            named = list(logging_not_allowed(logging_options(where, data), allow))
-        elif name.startswith(f"{CONFIGS}/"):
-            check_keys(where, data)
-            named = list(not_allowed(data, allow))
-        else:
-            continue
-        refused += [(name, key, text) for key, text in named]
+    refused = [
+        (name, key, text)
+        for name, data in package.settings.items()
+        for key, text in not_allowed(f"{file}: {name}", name, data, allow)
+    ]
     if refused:
         listed = "".join(f"\n  {name}: {shown(key)}: {shown(text)}" for name, key, text in refused[:MOST_NAMED])
         more = f"\n  and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
