@@ -31,7 +31,7 @@ def add_verify_arguments(parser: ArgumentParser) -> None:
 def run_verify(file: str, **settings: Any) -> int:
     from ..sharing.verify_package import verify
 
-    return 0 if verify(file, **settings) else 1
+    return 1 if verify(file, **settings) else 0
 
 
 PACKAGE = Verb("package", "a bundle in one file that runs without this project", add_arguments, run)

@@ -11,12 +11,17 @@ import base64
 import binascii
 import hmac
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from transforms import DataError
+
+SETTINGS = "RADBUNDLES_LABEL_GUARD"  # the variable of the environment that tells the server of its guard, in JSON
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+DEFAULT_PORTS = {"http": "80", "https": "443"}  # which browsers leave out
 MAX_FORM = 4096  # bytes of a login
 
 Message = MutableMapping[str, Any]
@@ -47,9 +52,7 @@ class Guard:
 
     def __init__(self, application: Application, port: int, origins: Iterable[str] = (), token: str | None = None):
         self.application = application
-        self.origins = {f"http://{name}:{port}" for name in LOOPBACK} | {check_origin(origin) for origin in origins}
-        if port == 80:
-            self.origins |= {f"http://{name}" for name in LOOPBACK}  # browsers leave it out
+        self.origins = {check_origin(o) for o in (*(f"http://{name}:{port}" for name in LOOPBACK), *origins)}
         self.hosts = {urlsplit(origin).netloc for origin in self.origins}
         self.token = token
 
@@ -78,7 +81,7 @@ class Guard:
         if not origins and headers.get("sec-fetch-site", ["none"])[0] not in ("none", "same-origin"):
             return HTTPStatus.FORBIDDEN, "sent by another web page"
         preflight = scope.get("method") == "OPTIONS" and "access-control-request-method" in headers
-        login = scope["path"] in ("/auth/", "/auth/token")
+        login = scope["type"] == "http" and scope["path"] in ("/auth/", "/auth/token")
         if self.token is None or preflight or login or self._knows_token(headers.get("authorization", [])):
             return HTTPStatus.OK, ""
         return HTTPStatus.UNAUTHORIZED, "the token is missing or another"
@@ -119,14 +122,13 @@ def check_origin(origin: str) -> str:
     """An origin as browsers write it: scheme, host, and the port if it is not that of the scheme.
 
     Raises:
-        ValueError: if it is none.
+        DataError: if it is none.
     """
-    parts = urlsplit(origin.strip().lower())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"{origin}: is no origin. Give one as http://localhost:3000 or https://viewer.example.")
-    default = {"http": 80, "https": 443}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+    found = re.fullmatch(r"(https?)://([\w.-]+|\[[0-9a-f:]+\])(?::(\d+))?/?", origin.lower(), re.ASCII)
+    if not found:
+        raise DataError(f"{origin}: is no origin of web pages. Give one as http://localhost:3000 or https://a.example.")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and port != DEFAULT_PORTS[scheme] else "")
 
 
 async def _refuse(scope: MutableMapping[str, Any], send: Send, status: HTTPStatus, why: str) -> None:

@@ -1,4 +1,4 @@
-"""What the web server serves: MONAI Label's application behind :class:`Guard`. Imported inside the server alone."""
+"""What the web server serves: MONAI Label's application behind its guard. Imported inside the server alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 
 from monailabel.app import app as application
 
-from .guard import Guard
-
-SETTINGS = "RADBUNDLES_LABEL_GUARD"  # the variable of the environment: the command line could be read by all users
+from .guard import SETTINGS, Guard
 
 app = Guard(application, **json.loads(os.environ[SETTINGS]))

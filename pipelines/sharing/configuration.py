@@ -28,7 +28,7 @@ MODES = ("default", "callable")
 ALONE = ("metadata", "train", "inference")  # what is used by itself; all else is an overlay
 BASES = (("train",), ("train", "evaluate"), ("inference",), ())  # which it is laid over: the first that it fits
 KEY = re.compile(r"(?![@$%+])[ -~]{1,100}")  # of an object
-MAX_KEYS, MAX_VALUES = 200, 50_000  # of an object, and that macros make
+MAX_KEYS, MAX_VALUES = 200, 20_000  # of an object, and that macros make
 MAX_MACRO, MAX_MACROS = 200, 8  # characters of one, and how many within one another
 LOGGED = ("class", "args", "kwargs", "defaults")  # what logging.config evaluates, of any section
 MAX_LITERAL = 1000  # characters
@@ -43,7 +43,8 @@ def check_keys(where: str, data: bytes) -> None:
         DataError: if one is empty or unprintable, is special to MONAI in a way that no bundle needs, holds ``#`` or
             ``::`` below the first level, or changes what another key of the same file says.
     """
-    config, written = read_json(data), []
+    config = read_json(data)
+    written: list[list[str]] = []
     if not isinstance(config, dict):
         raise DataError(f"{where}: is no JSON object. Write one.")
     for key, value in config.items():
@@ -96,10 +97,10 @@ class _Unrun(ConfigParser):
         self.where, self.left = where, MAX_VALUES
         super().__init__({}, globals=False)
 
-    def get_parsed_content(self, id: str = "", **kwargs: Any) -> NoReturn:
+    def get_parsed_content(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AssertionError("a configuration that is being verified is not to be run")
 
-    def _do_resolve(self, config: Any, id: str = "") -> Any:
+    def _do_resolve(self, config: Any, id: str = "") -> Any:  # noqa: A002 - MONAI's name
         if isinstance(config, str):
             text = self.resolve_relative_ids(id, config)
             if (
@@ -110,7 +111,7 @@ class _Unrun(ConfigParser):
                 _trick(self.where, id, f"takes its value from another file, {text}")
         found = super()._do_resolve(config, id)
         if isinstance(config, str) and not isinstance(found, str):  # macros in macros double what they copy
-            self.left -= sum(1 for _ in _leaves(found, ""))
+            self.left -= sum(1 for _ in _leaves(found))
             if self.left < 0:
                 _trick(self.where, id, f"is a macro that makes more than {MAX_VALUES} values")
         return found
@@ -119,7 +120,7 @@ class _Unrun(ConfigParser):
         """Resolve macros and relative ids until none is left, as MONAI does each time that it parses."""
         for _ in range(MAX_MACROS):
             self.parse()
-            macros = [key for key, value in _leaves(self.config, "") if str(value).startswith(MACRO_KEY)]
+            macros = [key for key, value in _leaves(self.config) if str(value).startswith(MACRO_KEY)]
             if not macros:
                 return
         _trick(self.where, macros[0], f"is a macro in more than {MAX_MACROS} macros")
@@ -179,12 +180,12 @@ def _merge(parser: ConfigParser, names: list[str], files: Mapping[str, bytes]) -
     return parser
 
 
-def _leaves(value: Any, id: str) -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, (dict, list)) and value:
-        for _, key, inner in ReferenceResolver.iter_subconfigs(id, value):
-            yield from _leaves(inner, key)
+        for _, below, inner in ReferenceResolver.iter_subconfigs(key, value):
+            yield from _leaves(inner, below)
     else:
-        yield id, value
+        yield key, value
 
 
 def is_code(key: str, value: Any) -> bool:
@@ -230,7 +231,7 @@ def _python_named(value: Any, key: str, part: str) -> Iterator[tuple[str, str]]:
         # a reader may be one that stands elsewhere, under a key that is looked at too, or be computed: all that is
         # computed is shown
         elsewhere = value.startswith(ID_REF_KEY) and _names(ReferenceResolver.split_id(value)[-1])
-        if part == TARGET or not elsewhere and not value.startswith(EXPR_KEY):
+        if part == TARGET or (not elsewhere and not value.startswith(EXPR_KEY)):
             yield key, value
 
 
@@ -282,4 +283,4 @@ def values_of(where: str, name: str, files: Mapping[str, bytes]) -> dict[str, An
         return dict(logging_options(where, files[name]))
     if PurePosixPath(name).parts[0] == CONFIGS:
         return expanded(where, name, files)
-    return dict(_leaves(read_json(files[name]), ""))
+    return dict(_leaves(read_json(files[name])))

@@ -136,5 +136,5 @@ def _check_pickle(data: bytes) -> None:
     """Raises ValueError if a pickle names more than a state dict needs. Runs nothing of it."""
     for operation, argument, _ in pickletools.genops(data):
         named = operation.name in ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
-        if named and not (operation.name == "GLOBAL" and GLOBALS.fullmatch(argument)):
+        if named and not (operation.name == "GLOBAL" and GLOBALS.fullmatch(str(argument))):
             raise ValueError(f"its pickle names {argument or operation.name}")

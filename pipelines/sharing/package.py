@@ -111,8 +111,11 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
 
 
 def common_files() -> dict[str, bytes]:
-    """What all packages hold: of this project the Python of all that configurations name in ``networks``, ``pipelines``
-    and ``transforms``, without what only commands need, and the manifest's schema."""
+    """What all packages hold.
+
+    Of this project, the Python of all that configurations name in ``networks``, ``pipelines`` and ``transforms``,
+    without what only commands need; and the manifest's schema.
+    """
     files, _ = _python()
     for path in (SOURCES / "data_manifests").glob("*.*"):
         files[f"data_manifests/{path.name}"] = path.read_bytes()

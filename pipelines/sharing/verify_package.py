@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 MOST_NAMED = 10  # in one message
 
 
-def verify(file: os.PathLike | str, allow: Collection[str] = (), key: os.PathLike | str | None = None) -> bool:
+def verify(
+    file: os.PathLike | str, allow: Collection[str] = (), key: os.PathLike | str | None = None
+) -> dict[str, list[str]]:
     """Check a package, and show in the log what of it is not as in the bundle of its name here.
 
     The checksums lie in the package: they show damage, and not who made it. A signature does, or the SHA-256 of the
@@ -34,7 +36,8 @@ def verify(file: os.PathLike | str, allow: Collection[str] = (), key: os.PathLik
         key: the public key that it must be signed with.
 
     Returns:
-        whether all of it, to the byte, is as a package of the bundle here would be.
+        what of it is not as a package of the bundle here would be, to the byte: lines by file, as
+        :func:`~pipelines.sharing.differences.differences` gives them.
 
     Raises:
         DataError: if the signature is missing or wrong; as :func:`read_package`; or if its configuration names Python
@@ -61,7 +64,7 @@ def verify(file: os.PathLike | str, allow: Collection[str] = (), key: os.PathLik
         "%s: %d files, %s; nothing was run",
         *(file, len(package.checksums), f"{len(found)} not as {compared}" if found else f"all as {compared}"),
     )
-    return not found
+    return found
 
 
 def check_configuration(file: str, package: Contents, allow: Collection[str] = ()) -> None:

@@ -61,8 +61,8 @@ def monai_runs(tmp_path, config):
         parser = ConfigParser()
         parser.read_config(file)
         parser.parse()
-        for id in list(parser.ref_resolver.items):
-            parser.get_parsed_content(id)
+        for key in list(parser.ref_resolver.items):
+            parser.get_parsed_content(key)
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError):
         pass  # what the evil function gave may fit nowhere
     return bool(calls)
@@ -143,7 +143,7 @@ def test_what_monai_runs_is_found_and_not_run(tmp_path, trick):
 def test_generated_configurations_hide_nothing(tmp_path):
     """Parts of an evil object spread over keys, separators, merges and macros, as chance has it."""
     chance, evil = random.Random(7), 0
-    for _ in range(400):
+    for _ in range(200):
         path = [chance.choice(["a", "b", "0", "x.y", "_desc_", "reader"]) for _ in range(chance.randint(1, 3))]
         config: dict = {}
         where = config
@@ -171,7 +171,7 @@ def test_generated_configurations_hide_nothing(tmp_path):
             evil += 1
             calls.clear()
             assert found(config), config
-    assert evil > 100
+    assert evil > 50
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def named(value):
     """Of a JSON value the names of Python in it: targets, and readers and writers by name."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key == "_target_" or key in ("reader", "writer") and isinstance(inner, str) and inner[0] not in "@$":
+            if key == "_target_" or (key in ("reader", "writer") and isinstance(inner, str) and inner[0] not in "@$"):
                 yield inner
             yield from named(inner)
     elif isinstance(value, list):
