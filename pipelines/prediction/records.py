@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+RECORDS = "predictions.jsonl"
+
 
 class Records:
     """The cases of a folder of outputs. A case's last record counts.
@@ -19,7 +21,7 @@ class Records:
     def __init__(self, folder: Path, settings: str):
         self.folder = folder
         self.settings = settings
-        self.path = folder / "predictions.jsonl"
+        self.path = folder / RECORDS
         self.last: dict[str, dict[str, Any]] = {}
         for line in self.path.read_text().splitlines() if self.path.is_file() else ():
             try:
