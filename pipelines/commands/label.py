@@ -14,6 +14,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="of images, or of a DICOMweb service")
     parser.add_argument("--app", default="monailabel_app", metavar="DIR", help="of the application, made if missing")
     parser.add_argument("--port", type=int)
+    text = "of other web pages that may use it, such as http://localhost:3000; may be repeated"
+    parser.add_argument("--allow-origin", dest="origins", action="append", default=[], metavar="ORIGIN", help=text)
+    text = "with the token that must be given as a bearer token or as the password; made if missing"
+    parser.add_argument("--token", metavar="FILE", help=text)
 
 
 def run(bundles: Sequence[str], **settings: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from typing import Any
 
 from .verb import Verb, add_bundle
 
@@ -10,29 +11,34 @@ from .verb import Verb, add_bundle
 def add_arguments(parser: ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help="the zip file to write")
+    parser.add_argument("--sign", dest="key", metavar="KEY", help="also sign it with this private key, to FILE.sig")
 
 
-def run(bundle: str, out: str) -> None:
+def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
     from ..sharing.package import package
 
-    package(Bundle.find(bundle), out)
+    package(Bundle.find(bundle), **settings)
 
 
 def add_verify_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--key", metavar="PUBKEY", help="the public key that it must be signed with, in FILE.sig")
+    text = "Python that the configuration may name, beside what this project's bundles name; may be repeated"
+    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help=text)
 
 
-def run_verify(file: str) -> None:
+def run_verify(file: str, **settings: Any) -> int:
     from ..sharing.verify_package import verify
 
-    verify(file)
+    return 1 if verify(file, **settings) else 0
 
 
 PACKAGE = Verb("package", "a bundle in one file that runs without this project", add_arguments, run)
 VERIFY = Verb(
     "verify",
-    "check a packaged bundle without unpacking it, and list what of it is code, without running any",
+    "check a packaged bundle without unpacking or running it, and show how it differs from the one here",
     add_verify_arguments,
     run_verify,
+    epilog="exit code: 0 all is as here, 1 something is not, or is refused",
 )

@@ -19,18 +19,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(FORMATS), help=text)
     parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
+    text = "DICOM outputs keep names of physicians, descriptions and comments of the patient and the study"
+    parser.add_argument("--keep-free-text", action="store_true", help=text)
+    text = "of the cases in outputs, log and records; hash: a keyed hash, explained in OUTPUT.names.json alone"
+    parser.add_argument("--names", choices=("own", "hash"), default="own", help=text)
     text = "also write the challenge's submission (names the files)"
     parser.add_argument("--submission", metavar="CSV", help=text)
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 
-def run(bundle: str, **settings: Any) -> int:
+def run(bundle: str, names: str, **settings: Any) -> int:
     from ..bundle import Bundle
     from ..prediction.predict import predict
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)
-    return predict(found, **settings)
+    return predict(found, hide_names=names == "hash", **settings)
 
 
 PREDICT = Verb(

@@ -28,6 +28,7 @@ def write_report(
     finding: dict[str, Any],
     path: os.PathLike | str,
     algorithm: Algorithm,
+    keep_free_text: bool = False,
 ) -> None:
     """Write the boxes found on one radiograph as an unverified Structured Report.
 
@@ -40,11 +41,12 @@ def write_report(
         finding: ``type`` and optionally ``region``: codes, as those of a segment.
         path: the file to write; it appears once it is complete.
         algorithm: what found the boxes.
+        keep_free_text: see :func:`read_source`.
 
     Raises:
         DataError: if the source is not DICOM or has no identity.
     """
-    header = read_source(source)
+    header = read_source(source, keep_free_text)
     image = header.SOPClassUID, header.SOPInstanceUID
     common: dict[str, Any] = {
         "finding_type": code(finding["type"]),
@@ -114,6 +116,7 @@ class SaveReportd(SaveFiled):
         threshold: a pixel at or above it belongs to a box.
         finding: what is in the boxes.
         algorithm: what found it.
+        keep_free_text: see :func:`read_source`.
     """
 
     def __init__(
@@ -123,12 +126,15 @@ class SaveReportd(SaveFiled):
         threshold: float,
         finding: dict[str, Any],
         algorithm: Algorithm,
+        keep_free_text: bool = False,
     ):
         super().__init__(keys, layout)
         self.threshold = threshold
         self.finding = finding
         self.algorithm = algorithm
+        self.keep_free_text = keep_free_text
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         found = mask_to_boxes(np.asarray(data[key][0].cpu()), self.threshold)
-        write_report(found, data[key].meta["filename_or_obj"], self.finding, path, self.algorithm)
+        source = data[key].meta["filename_or_obj"]
+        write_report(found, source, self.finding, path, self.algorithm, self.keep_free_text)

@@ -41,6 +41,7 @@ def write_rtstruct(
     segments: Sequence[dict[str, Any]],
     path: os.PathLike | str,
     algorithm: Algorithm,
+    keep_free_text: bool = False,
 ) -> None:
     """Write labels as a DICOM RT Structure Set.
 
@@ -56,12 +57,13 @@ def write_rtstruct(
             and of the anatomic ``region``, each as (value, scheme, meaning), and optionally its ``color``, RGB to 255.
         path: the file to write; it appears once it is complete.
         algorithm: what made the labels.
+        keep_free_text: see :func:`read_source`.
 
     Raises:
         DataError: if a source is not DICOM, or lacks what a structure set must refer to.
         ValueError: if the labels are not those of the images and segments.
     """
-    headers = [read_source(source) for source in sources]
+    headers = [read_source(source, keep_free_text) for source in sources]
     first = headers[0]
     if labels.shape != (first.Columns, first.Rows, len(headers)) or labels.max() > len(segments):
         raise ValueError(
@@ -245,6 +247,7 @@ class SaveRTStructd(SaveFiled):
         layout: gives the name of each file.
         segments: what the labels are, as the bundle's ``metadata.json`` says.
         algorithm: what made them.
+        keep_free_text: see :func:`read_source`.
         sources_key: the image's DICOM files, in the order of z.
     """
 
@@ -254,13 +257,15 @@ class SaveRTStructd(SaveFiled):
         layout: OutputLayout,
         segments: Sequence[dict[str, Any]],
         algorithm: Algorithm,
+        keep_free_text: bool = False,
         sources_key: str = "sources",
     ):
         super().__init__(keys, layout)
         self.segments = segments
         self.algorithm = algorithm
+        self.keep_free_text = keep_free_text
         self.sources_key = sources_key
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         labels = np.asarray(data[key][0].cpu())
-        write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm)
+        write_rtstruct(labels, data[self.sources_key], self.segments, path, self.algorithm, self.keep_free_text)

@@ -28,6 +28,7 @@ def write_segmentation(
     path: os.PathLike | str,
     algorithm: Algorithm,
     fractional: bool = False,
+    keep_free_text: bool = False,
 ) -> None:
     """Write a mask as a DICOM Segmentation.
 
@@ -44,11 +45,12 @@ def write_segmentation(
         path: the file to write; it appears once it is complete.
         algorithm: what made the mask.
         fractional: whether to keep probabilities, in steps of 1/255, or one bit.
+        keep_free_text: see :func:`read_source`.
 
     Raises:
         DataError: if a source is not DICOM, or lacks what a segmentation must refer to.
     """
-    headers = [read_source(source) for source in sources]
+    headers = [read_source(source, keep_free_text) for source in sources]
     expected = (headers[0].Rows, headers[0].Columns)
     frames = np.ascontiguousarray(np.asarray(mask).T)  # (rows, columns) or (slices, rows, columns)
     if frames.shape[-2:] != expected or (len(headers) if frames.ndim == 3 else 1) != len(frames.reshape(-1, *expected)):
@@ -117,6 +119,7 @@ class SaveSegmentationd(SaveFiled):
         segments: what the labels are, as the bundle's ``metadata.json`` says.
         algorithm: what made them.
         fractional: whether they are probabilities and stay so.
+        keep_free_text: see :func:`read_source`.
         sources_key: the image's DICOM files, in the order of z.
     """
 
@@ -127,14 +130,15 @@ class SaveSegmentationd(SaveFiled):
         segments: Sequence[dict[str, Any]],
         algorithm: Algorithm,
         fractional: bool = False,
+        keep_free_text: bool = False,
         sources_key: str = "sources",
     ):
         super().__init__(keys, layout)
         self.segments = segments
         self.algorithm = algorithm
-        self.fractional = fractional
+        self.settings = {"fractional": fractional, "keep_free_text": keep_free_text}
         self.sources_key = sources_key
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         mask = np.asarray(data[key][0].cpu())
-        write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, self.fractional)
+        write_segmentation(mask, data[self.sources_key], self.segments, path, self.algorithm, **self.settings)

@@ -30,6 +30,21 @@ logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs the UIDs of 
 SERIES_NUMBER = 9000  # plus that of the source: above what scanners count to, so that it is listed after them
 MANUFACTURER = "radbundles"
 REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+# Of the patient and the study, what identifies the study in its archive. Most of what else PS3.3 C.7.1 and C.7.2 have
+# is free text, names of staff, and what describes the person, all of which PS3.15 Table E.1-1 removes.
+IDENTITY = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID"),
+    *("PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "IssuerOfAccessionNumberSequence"),
+    # whether this is not the person's own identity (C.7.1.1)
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+)
+IMAGE = (  # which image it is, and where its pixels lie
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "Rows", "Columns"),
+    *("NumberOfFrames", "FrameOfReferenceUID", "PositionReferenceIndicator", "PatientOrientation", "PixelSpacing"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices"),
+    "LossyImageCompression",
+)
 MAY_BE_EMPTY = (  # type 2 of the patient and the study: they must be there, even without a value (PS3.5 7.4.3)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
@@ -38,14 +53,21 @@ LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 NOT_PASSED_ON = ("Manufacturer", "SpecimenDescriptionSequence")  # nor what depends on the first
 
 
-def read_source(path: os.PathLike | str) -> Dataset:
+def read_source(path: os.PathLike | str, keep_free_text: bool = False) -> Dataset:
     """The header of an image that a DICOM object is to refer to: without pixels, and as that object needs it.
+
+    What it says is taken over into the object. So it says no more than ``IDENTITY`` and ``IMAGE``.
+
+    Args:
+        path: the image.
+        keep_free_text: whether all of the patient and the study is kept.
 
     Raises:
         DataError: if it is not DICOM, or has no identity.
     """
     try:
-        header = open_dicom(path, stop_before_pixels=True)
+        tags = None if keep_free_text else [*IDENTITY, *IMAGE, *LOSSY]
+        header = open_dicom(path, stop_before_pixels=True, specific_tags=tags)
     except DataError:
         raise
     except Exception as error:

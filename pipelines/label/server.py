@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import secrets
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,10 +22,13 @@ from transforms import RADIOGRAPHS, DataError
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
+from .guard import SETTINGS, check_origin
 
 logger = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"  # MONAI Label has no login
+HOST = "127.0.0.1"
+SHORTEST_TOKEN = 16  # characters
+SERVED = "pipelines.label.served:app"
 EXTENSIONS = ("*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.dcm")
 SAMPLE_APP = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
 MAIN = '''"""MONAI Label's application monaibundle, with what radiographs and DICOM stores need beside it."""
@@ -39,7 +44,14 @@ class App(RadiologyApp, monaibundle.MyApp, MONAILabelApp):
 '''
 
 
-def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str, port: int = 8000) -> NoReturn:
+def start_server(
+    bundles: Sequence[Bundle],
+    studies: str,
+    app: os.PathLike | str,
+    port: int = 8000,
+    origins: Sequence[str] = (),
+    token: os.PathLike | str | None = None,
+) -> NoReturn:
     """Prepare MONAI Label's application, and become its server, for this machine alone, until it is stopped.
 
     The folders of the bundles are linked into the application, not copied: what is trained there is in the bundle
@@ -50,9 +62,12 @@ def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str
         studies: a folder of images, or the URL of a DICOMweb service.
         app: the folder of the application; made, or brought up to date.
         port: of the server.
+        origins: of web pages, other than the server's own, that may use it, see :class:`pipelines.label.guard.Guard`.
+        token: a file with the token that requests must bear, see :func:`read_token`.
 
     Raises:
-        DataError: if MONAI Label is not installed, a bundle has no weights, or the folder of images is missing.
+        DataError: if MONAI Label is not installed, a bundle has no weights, the folder of images is missing, or an
+            origin or the token is none.
         WeightsError: if a bundle's weights are not those that its ``model.json`` describes.
     """
     if find_spec("monailabel") is None:
@@ -86,12 +101,44 @@ def start_server(bundles: Sequence[Bundle], studies: str, app: os.PathLike | str
         settings["epistemic_model"] = scored
     conf = [word for pair in settings.items() for word in ("--conf", *pair)]
     where = ["--app", str(folder), "--studies", studies if remote else str(Path(studies).resolve())]
-    command = ["start_server", *where, "--host", HOST, "--port", str(port), *conf]
+    command = ["start_server", *where, "--host", HOST, "--port", str(port), "--uvicorn_app", SERVED, *conf]
+    guard = {"port": port, "origins": [check_origin(origin) for origin in origins]}
+    if token is not None:
+        guard["token"] = read_token(token)
     environment = {"MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(EXTENSIONS)} | dict(os.environ)
-    logger.info("MONAI Label with %s: http://%s:%d, no login, for this machine alone", names, HOST, port)
+    environment[SETTINGS] = json.dumps(guard)  # not on the command line, which all users of a machine can read
+    login = "no login" if token is None else f"the token, or the password, is in {token}"
+    logger.info("MONAI Label with %s: http://%s:%d, for this machine alone, %s", names, HOST, port, login)
     os.chdir(folder)
     # replaces this process, so that what stops it stops the server
     os.execve(sys.executable, [sys.executable, "-m", "monailabel.main", *command], environment)
+
+
+def read_token(path: os.PathLike | str) -> str:
+    """The token in a file, which is made with a random one, for its owner alone, if it is missing.
+
+    Raises:
+        DataError: if others may read the file, or what is in it is too short or more than a word.
+    """
+    path = Path(path)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise DataError(f"{path}: the token cannot be written there ({error.strerror}). Give another file.") from error
+    else:
+        with open(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    if path.stat().st_mode & 0o077:
+        raise DataError(f"{path}: others may read the token. Run chmod 600 {path}, and use another token.")
+    token = path.read_text().strip()
+    if len(token) < SHORTEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
+        raise DataError(
+            f"{path}: the token is shorter than {SHORTEST_TOKEN} characters, or more than a word of ASCII. Remove the "
+            "file, and one is made."
+        )
+    return token
 
 
 def prepare_app(roots: Sequence[Path], folder: Path) -> Path:

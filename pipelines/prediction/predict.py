@@ -9,6 +9,7 @@ import logging.config
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transforms.files.worker import Limits
 from ..bundle import Bundle
 from ..stopping import Steps, Stopped
 from .formats import FORMATS, REPORT, choose_format, writer_of
+from .names import HashedNames
 from .records import Records
 from .submission import write_submission
 
@@ -50,6 +52,10 @@ class Prediction:
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, for such a bundle.
         retry: whether to try cases again in which an earlier run ended, and which are passed over otherwise.
+        keep_free_text: whether DICOM outputs keep all of the patient and the study that the image says, see
+            :func:`pipelines.dicom.source.read_source`.
+        hide_names: whether cases go by a keyed hash in outputs, log and records, see
+            :class:`pipelines.prediction.names.HashedNames`.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -68,11 +74,18 @@ class Prediction:
         report: bool = False,
         submission: os.PathLike | str | None = None,
         retry: bool = False,
+        keep_free_text: bool = False,
+        hide_names: bool = False,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
         self.bundle, self.input, self.output = bundle, Path(dataset_dir), Path(output_dir)
         self.submission, self.retry = submission, retry
+        self.names = HashedNames(self.input, self.output) if hide_names else None
+        if self.names:
+            self.input = self.names.tree
+        if self.names and submission:
+            raise DataError("--submission is there to name the images: leave out --names hash.")
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
         if submission and not bundle.finds_boxes:
@@ -84,7 +97,7 @@ class Prediction:
             raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
         self.algorithm = bundle.algorithm(weights)
         self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
-        self._choose_outputs(format, fractional, report)
+        self._choose_outputs(format, fractional, report, keep_free_text)
         self.parser.parse(reset=True)  # asking for the weights' path has parsed what was there before
         # a tree may be moved, and a bundle given by name or by folder
         moved = (*places, "bundle_root", "weights")
@@ -94,14 +107,19 @@ class Prediction:
         described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
 
-    def _choose_outputs(self, format: str | None, fractional: bool, report: bool) -> None:
+    def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:
         self.format = choose_format(self.bundle, format, fractional)
         keys = "probability" if fractional else self.parser["masks"]["keys"]
-        more = {"fractional": True} if fractional else {}
         chosen = FORMATS[self.format]
+        if keep_free_text and not (chosen.needs_dicom or report):
+            raise DataError("--keep-free-text is for DICOM outputs: add --format seg or rtstruct, or leave it out.")
+        text: dict[str, Any] = {"keep_free_text": True} if keep_free_text else {}
+        more: dict[str, Any] = {"fractional": True} if fractional else {}
+        if chosen.needs_dicom:
+            more |= text
         self.parser["masks"] = writer_of(chosen, self.bundle, self.algorithm, keys, **more)
         if report:
-            settings = {"keys": "probability", "threshold": "@threshold"}
+            settings = {"keys": "probability", "threshold": "@threshold", **text}
             self.parser["outputs#transforms"].append(writer_of(REPORT, self.bundle, self.algorithm, **settings))
         self.needs_dicom = chosen.needs_dicom or report
 
@@ -117,7 +135,7 @@ class Prediction:
             WeightsError: if the weights do not fit.
         """
         check_writable([self.output] + ([Path(self.submission).absolute().parent] if self.submission else []))
-        with locked(self.output):
+        with locked(self.output), self.names or nullcontext():
             remove_unfinished([self.output])
             return self._run()
 

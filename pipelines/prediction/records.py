@@ -15,6 +15,7 @@ from typing import Any
 
 from transforms.files.atomic import writing
 
+RECORDS = "predictions.jsonl"
 STARTED = "started"  # the status of a case that has not ended
 
 
@@ -29,7 +30,7 @@ class Records:
     def __init__(self, folder: Path, settings: str):
         self.folder = folder
         self.settings = settings
-        self.path = folder / "predictions.jsonl"
+        self.path = folder / RECORDS
         self.last: dict[str, dict[str, Any]] = {}
         for line in self.path.read_text(errors="replace").splitlines() if self.path.is_file() else ():
             try:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -20,7 +21,11 @@ from transforms.files.atomic import atomic_path
 
 from .. import MODULES
 from ..bundle import WEIGHTS, Bundle
-from .verify_package import CHECKSUMS, PACKAGES, PLAIN_FILE, SOURCES, UNIX, check_content, check_name
+from .archive import MAX_FILES, PLAIN_FILE, UNIX, most_unpacked, sha256_of
+from .bill_of_materials import BILL, bill_of_materials
+from .configuration import not_allowed
+from .content import CHECKSUMS, PACKAGES, SOURCES, check_content, check_name
+from .signature import read_signer, sign
 
 logger = logging.getLogger(__name__)
 
@@ -44,43 +49,81 @@ among other things, need the project radbundles itself.
 """
 
 
-def package(bundle: Bundle, out: os.PathLike | str) -> Path:
+def package(bundle: Bundle, out: os.PathLike | str, key: os.PathLike | str | None = None) -> Path:
     """Pack a bundle into a zip file, the same bytes each time; unpacked, its folder has the bundle's name.
 
-    In it are the bundle's ``configs/``, ``docs/``, ``LICENSE`` and best model; of this project, the Python of all that
-    configurations name in ``networks``, ``pipelines`` and ``transforms``, without what only commands need, and the
-    manifest's schema; a README; and the SHA-256 of each file in ``checksums.json``. ``bundle_root`` and the paths in
-    the documents are changed to fit a folder of its own.
-
     Args:
-        bundle: what is packed.
+        bundle: what is packed, see :func:`files_of`.
         out: the file to write.
+        key: the private key to sign it with, see :func:`~pipelines.sharing.signature.read_signer`.
 
     Returns:
         ``out``
 
     Raises:
-        DataError: if the bundle lacks a file, or a package that its Python imports in ``required_packages_version``, or
-            if :func:`~pipelines.sharing.verify_package.verify` would refuse the result.
+        DataError: if the bundle lacks a file, or a package that its Python imports in ``required_packages_version``,
+            if :func:`~pipelines.sharing.verify_package.verify` would refuse the result whatever it is told to allow,
+            or if the key cannot sign.
     """
-    root, out = bundle.root.resolve(), Path(out)
-    python, imported = import_closure([*PACKAGES, *(f"pipelines.{module}" for module in MODULES.values())], SOURCES)
-    files = _of_bundle(bundle) | python
-    for path in (SOURCES / "data_manifests").glob("*.*"):
-        files[f"data_manifests/{path.name}"] = path.read_bytes()
-    (metadata_file,) = bundle.files(["metadata"])
-    files["README.md"] = _readme(bundle.metadata, imported, metadata_file)
+    out = Path(out)
+    signer = read_signer(key) if key is not None else None
+    files = files_of(bundle)
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     files[CHECKSUMS] = (json.dumps(checksums, indent=2) + "\n").encode()
-    with atomic_path(out) as scratch, zipfile.ZipFile(scratch, "w") as archive:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(f"{root.name}/{name}")  # its date is 1 January 1980
-            info.create_system, info.external_attr = UNIX, PLAIN_FILE  # whatever this system is
-            archive.writestr(info, files[name], zipfile.ZIP_DEFLATED, compresslevel=9)
+    with atomic_path(out) as scratch:
+        with zipfile.ZipFile(scratch, "w") as archive:
+            for name in sorted(files):
+                info = zipfile.ZipInfo(f"{bundle.name}/{name}")  # its date is 1 January 1980
+                info.create_system, info.external_attr = UNIX, PLAIN_FILE  # whatever this system is
+                archive.writestr(info, files[name], zipfile.ZIP_DEFLATED, compresslevel=9)
+        most = most_unpacked(scratch.stat().st_size)
+        if len(files) > MAX_FILES or sum(map(len, files.values())) > most:
+            raise DataError(f"{bundle.root}: has more than {MAX_FILES} files, or {most} bytes for what they shrink to.")
     weights = f"with weights, {WEIGHTS}" if WEIGHTS in files else f"without weights: there is no {WEIGHTS}"
     logger.info("%s: %d files, %.1f MB, %s", out, len(files), out.stat().st_size / 1e6, weights)
-    logger.info("SHA-256 %s", hashlib.sha256(out.read_bytes()).hexdigest())
+    logger.info("SHA-256 %s", sha256_of(out))
+    named = {text for name, data in files.items() for _, text in not_allowed(name, name, data)}
+    if named:
+        logger.info("who verifies it must give: %s", " ".join(f"--allow {shlex.quote(name)}" for name in sorted(named)))
+    if signer is not None:
+        logger.info("signature: %s", sign(out, signer))
     return out
+
+
+def files_of(bundle: Bundle) -> dict[str, bytes]:
+    """The files of a packaged bundle by their path in its folder, but for the checksums.
+
+    They are the bundle's ``configs/``, ``docs/``, ``LICENSE`` and best model; :func:`common_files`; a README; and a
+    bill of materials. ``bundle_root`` and the paths in the documents are changed to fit a folder of its own.
+
+    Raises:
+        DataError: as :func:`package`.
+    """
+    _, imported = _python()
+    files = _of_bundle(bundle) | common_files()
+    (metadata_file,) = bundle.files(["metadata"])
+    versions = _versions(bundle.metadata, imported, metadata_file)
+    packages = " ".join(f"{name}=={version}" for name, version in versions.items())
+    about = {key: bundle.metadata[key] for key in ("name", "description")}
+    files["README.md"] = README.format(**about, packages=packages).encode()
+    files[BILL] = bill_of_materials(bundle.metadata, versions, files)
+    return files
+
+
+def common_files() -> dict[str, bytes]:
+    """What all packages hold.
+
+    Of this project, the Python of all that configurations name in ``networks``, ``pipelines`` and ``transforms``,
+    without what only commands need; and the manifest's schema.
+    """
+    files, _ = _python()
+    for path in (SOURCES / "data_manifests").glob("*.*"):
+        files[f"data_manifests/{path.name}"] = path.read_bytes()
+    return files
+
+
+def _python() -> tuple[dict[str, bytes], set[str]]:
+    return import_closure([*PACKAGES, *(f"pipelines.{module}" for module in MODULES.values())], SOURCES)
 
 
 def _of_bundle(bundle: Bundle) -> dict[str, bytes]:
@@ -91,6 +134,7 @@ def _of_bundle(bundle: Bundle) -> dict[str, bytes]:
         check_name(str(root / name), f"{root.name}/{name}")
         data = (root / name).read_bytes()
         check_content(str(root / name), name, data)
+        not_allowed(str(root / name), name, data)  # it is for who verifies to allow
         if name.endswith(".json"):
             data = _root_here(data.decode(), root / name).encode()
         elif name.startswith("docs/") and name.endswith(".md"):
@@ -149,12 +193,12 @@ def import_closure(modules: Iterable[str], sources: Path) -> tuple[dict[str, byt
     return files, imported - sys.stdlib_module_names
 
 
-def _readme(metadata: dict, imported: set[str], path: str) -> bytes:
+def _versions(metadata: dict, imported: set[str], path: str) -> dict[str, str]:
+    """The packages that a packaged bundle needs, by the names of PyPI, with the versions that it was tested with."""
     versions = {short: metadata[f"{long}_version"] for short, long in (("torch", "pytorch"), ("monai", "monai"))}
     versions |= {"numpy": metadata["numpy_version"], **metadata["required_packages_version"]}
     providers = packages_distributions()
     lacking = [name for name in sorted(imported) if not set(providers.get(name, [name])) & set(versions)]
     if lacking:
         raise DataError(f"{path}: required_packages_version lacks {', '.join(lacking)}. Add what is imported.")
-    packages = " ".join(f"{name}=={version}" for name, version in versions.items())
-    return README.format(name=metadata["name"], description=metadata["description"], packages=packages).encode()
+    return versions

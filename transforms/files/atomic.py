@@ -47,8 +47,12 @@ def writing(path: os.PathLike | str) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: os.PathLike | str) -> Iterator[Path]:
+def atomic_path(path: os.PathLike | str, private: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path``, its name ending alike, that takes its place if the block ends well.
+
+    Args:
+        path: the file.
+        private: whether only its owner may read it.
 
     Raises:
         DataError: as :func:`writing`; ``path`` is as it was then.
@@ -62,23 +66,24 @@ def atomic_path(path: os.PathLike | str) -> Iterator[Path]:
         scratch = Path(name)
         try:
             yield scratch
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(scratch, 0o666 & ~umask)  # mkstemp lets nobody else read
+            if not private:  # mkstemp lets nobody else read
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(scratch, 0o666 & ~umask)
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_write(path: os.PathLike | str, mode: str = "w") -> Iterator[IO[Any]]:
+def atomic_write(path: os.PathLike | str, mode: str = "w", private: bool = False) -> Iterator[IO[Any]]:
     """A file that takes the place of ``path`` if the block ends well: of text, or of bytes with ``mode`` ``"wb"``.
 
     Raises:
         DataError: as :func:`atomic_path`.
     """
     newline = None if "b" in mode else ""
-    with atomic_path(path) as scratch, open(scratch, mode, newline=newline) as file:
+    with atomic_path(path, private) as scratch, open(scratch, mode, newline=newline) as file:
         yield file
 
 

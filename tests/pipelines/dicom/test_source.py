@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 
+import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from pipelines.dicom.source import code, read_source
+from pipelines.dicom.report import write_report
+from pipelines.dicom.rtstruct import write_rtstruct
+from pipelines.dicom.segmentation import write_segmentation
+from pipelines.dicom.source import IDENTITY, IMAGE, LOSSY, MAY_BE_EMPTY, code, read_source
+from tests.pipelines.dicom.conftest import ALGORITHM, COLUMNS, ROWS, segments_of
 from transforms import DataError
 
 
@@ -70,3 +77,93 @@ def test_where_highdicom_is_missing_it_is_said_how_to_get_it(monkeypatch, module
         monkeypatch.delitem(sys.modules, f"pipelines.dicom.{name}", raising=False)
     with pytest.raises(DataError, match="pip install 'highdicom"):
         importlib.import_module(f"pipelines.dicom.{module}")
+
+
+# What is said of the patient and the study ---------------------------------------------------------------------------
+
+TEXT = {"LO": 64, "LT": 200, "SH": 16, "ST": 200, "UC": 200, "UT": 200, "PN": 64, "UR": 100, "AE": 16, "CS": 16}
+NAMED = {"PatientName": "Doe^Jane", "PatientID": "ID-4711", "AccessionNumber": "A1", "StudyID": "7"}
+STAFF_AND_TEXT = {  # of those that the order of PS3.15 Table E.1-1 has for the patient and the study
+    *("ReferringPhysicianName", "ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy"),
+    *("StudyDescription", "PatientComments", "AdditionalPatientHistory", "Occupation", "OtherPatientNames"),
+    *("MedicalAlerts", "Allergies", "AdmittingDiagnosesDescription", "RequestingService", "ReasonForVisit"),
+    *("ClinicalTrialSponsorName", "ClinicalTrialProtocolName", "ClinicalTrialSiteName", "PatientState"),
+}
+
+
+def full_of_text(path):
+    """Give an image every attribute of the standard that holds a text or a name, each with its own, also in items."""
+    header = pydicom.dcmread(path)
+    marked = {}
+    for number, (tag, (kind, _, _, retired, keyword)) in enumerate(pydicom.datadict.DicomDictionary.items()):
+        known = keyword in header or keyword in IDENTITY or keyword in IMAGE or tag >> 16 in (0x0000, 0x0002, 0x0004)
+        if kind in TEXT and not retired and keyword and not known and keyword not in LEFT_ALONE:
+            marked[keyword] = f"TXT{number}X"
+            setattr(header, keyword, marked[keyword])
+    item = Dataset()
+    item.CodeMeaning, item.PersonName = "TXTMEANINGX", "TXTPERSONX"
+    for keyword in ("ReferringPhysicianIdentificationSequence", "ProcedureCodeSequence", "OtherPatientIDsSequence"):
+        setattr(header, keyword, [item])
+    header.private_block(0x0011, "TXTMAKERX", create=True).add_new(0x01, "LT", "TXTPRIVATEX")
+    for keyword, value in NAMED.items():
+        setattr(header, keyword, value)
+    header.PatientAge, header.PatientWeight, header.PregnancyStatus = "042Y", 73.25, 4
+    header.save_as(path)
+    return marked
+
+
+# texts that say how the rest is stored, or which pixels are there
+LEFT_ALONE = {
+    "SpecificCharacterSet",
+    "TimezoneOffsetFromUTC",
+    "ImageType",
+    "PhotometricInterpretation",
+    "LUTExplanation",
+}
+
+
+def written(kind, sources, path, **settings):
+    """A DICOM object of each kind; the images as it refers to them."""
+    algorithm, segments = ALGORITHM, segments_of("abdomen")
+    if kind == "report":
+        finding = segments_of("pneumonia")[0]
+        write_report([(0.5, (1, 2, 3, 4))], sources[0], finding, path, algorithm, **settings)
+    elif kind == "radiograph":
+        write_segmentation(np.zeros((COLUMNS, ROWS), np.uint8), sources[:1], segments[:1], path, algorithm, **settings)
+    else:
+        write = write_segmentation if kind == "ct" else write_rtstruct
+        write(np.zeros((COLUMNS, ROWS, len(sources)), np.uint8), sources, segments, path, algorithm, **settings)
+    return pydicom.dcmread(path)
+
+
+@pytest.fixture
+def sources(radiograph):
+    """Slices that are full of text, with the texts by keyword."""
+    placed = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "FrameOfReferenceUID": "1.2.3.4", "SliceThickness": 2}
+    placed |= {"SOPClassUID": CTImageStorage, "Modality": "CT", "PatientBirthDate": "19500101", "StudyDate": "20200131"}
+    paths = [radiograph(name=f"{z}.dcm", ImagePositionPatient=[0, 0, 2 * z], **placed) for z in range(3)]
+    texts = [full_of_text(path) for path in paths]
+    return paths, texts[0]
+
+
+@pytest.mark.parametrize("kind", ["ct", "radiograph", "rtstruct", "report"])
+def test_free_text_stays_behind_unless_it_is_asked_for(sources, tmp_path, kind):
+    paths, texts = sources
+    assert len(texts) > 800 and set(texts) > STAFF_AND_TEXT
+    raw = tmp_path / "out.dcm"
+    header = written(kind, paths, raw)
+    assert not re.findall(rb"TXT\w+X", raw.read_bytes())
+    assert not {"PatientAge", "PatientWeight", "PregnancyStatus"} & set(header.dir())
+    for keyword, value in {**NAMED, "PatientBirthDate": "19500101", "StudyDate": "20200131"}.items():
+        assert header[keyword].value == value
+    assert header.StudyInstanceUID == "1.2.3.1" and header.ReferringPhysicianName == ""
+    kept = written(kind, paths, tmp_path / "kept.dcm", keep_free_text=True)
+    for keyword in STAFF_AND_TEXT - {"OtherPatientNames"}:
+        assert kept[keyword].value == texts[keyword], keyword
+    assert b"TXTPRIVATEX" not in (tmp_path / "kept.dcm").read_bytes()
+
+
+def test_what_is_kept_is_listed(sources):
+    """And is all that highdicom or a structure set need."""
+    header = read_source(sources[0][0])
+    assert {element.keyword for element in header} <= {*IDENTITY, *IMAGE, *LOSSY, *MAY_BE_EMPTY, "SpecificCharacterSet"}

@@ -9,10 +9,8 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 from pipelines import draw_phantoms
 from pipelines.phantoms.ct import draw_ct_phantoms
 from tests.conftest import ROOT
+from tests.pipelines.label.serving import Server, free_port
 from transforms import CTReader
 
 requests = pytest.importorskip("requests")  # comes with MONAI Label
@@ -69,51 +68,6 @@ def bundles(tmp_path_factory):
                 weights[list(weights)[-1]] -= network.eval()(ramp).median()
         torch.save(weights, root / "models" / "model.pt")
     return folder
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-class Server:
-    """A process with an address."""
-
-    def __init__(self, command, url, folder, ready, **environment):
-        self.url, self.log = url, folder / "server.log"
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-            )
-        for _ in range(240):
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            try:
-                if self("GET", ready).ok:
-                    return
-            except requests.ConnectionError:
-                time.sleep(0.5)
-        raise AssertionError(self.log.read_text()[-3000:])
-
-    def __call__(self, method, path, **arguments):
-        return requests.request(method, f"{self.url}{path}", timeout=600, **arguments)
-
-    def good(self, method, path, **arguments):
-        answer = self(method, path, **arguments)
-        assert answer.ok, f"{path}: {answer.status_code} {answer.text[:300]}\n{self.log.read_text()[-3000:]}"
-        return answer
-
-    def said(self, text):
-        """Whether the log has it, which is written after the answer."""
-        for _ in range(20):
-            if text in self.log.read_text():
-                return True
-            time.sleep(0.5)
-        return False
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ class Runs:
         return (print, ("was run",))
 
 
-def packaged(root: Path, out: Path) -> Path:
-    assert main(["package", str(root), "--out", str(out)]) == 0
+def packaged(root: Path, out: Path, *options: Path | str) -> Path:
+    assert main(["package", str(root), "--out", str(out), *map(str, options)]) == 0
     return out
 
 
@@ -48,7 +48,22 @@ def small(tmp_path):
     return _copy(tmp_path / "bundles" / "small")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small_package(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     return packaged(_copy(folder / "small"), folder / "small.zip").read_bytes()
+
+
+@pytest.fixture
+def path(small_package, tmp_path):
+    """A packaged bundle, to be tampered with."""
+    path = tmp_path / "small.zip"
+    path.write_bytes(small_package)
+    return path
+
+
+@pytest.fixture
+def here(small, tmp_path, monkeypatch):
+    """The folder of one's own bundle ``small``, whose package is ``path``; the working folder holds it."""
+    monkeypatch.chdir(tmp_path)
+    return small

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from pipelines.sharing import package as packaging
-from pipelines.sharing.verify_package import read_package
+from pipelines.sharing.archive import read_package
 from tests.conftest import ROOT
 from tests.pipelines.sharing.conftest import Runs, packaged, refusal
 from tests.running import BUNDLES

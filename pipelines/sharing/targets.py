@@ -1,0 +1,47 @@
+"""What a bundle's configuration may name without being asked about: what this project's own bundles name.
+
+Exact names, and not packages: torch.load, monai.bundle.run and numpy.load run code or read pickles, as do MONAI's
+PersistentDataset and NumpyReader, and by way of attributes, as in monai.transforms.io.array.locate, a package leads to
+anything at all.
+"""
+
+from __future__ import annotations
+
+# by the package that has them; those of MONAI are named without it, as MONAI's bundles do
+NAMES = {
+    "monai": """
+        Activationsd AsDiscreted CastToTyped Compose ConfusionMatrix CopyItemsd DataLoader Dataset DiceCELoss
+        DiceFocalLoss DistributedSampler EnsureTyped FillHolesd FlexibleUNet IgniteMetricHandler Invertd
+        KeepLargestConnectedComponentd LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
+        PostProcessing RandAdjustContrastd RandCoarseDropoutd RandFlipd RandGaussianNoised
+        RandGaussianSmoothd RandGridDistortiond RandRotated ScaleIntensityRanged SimpleInferer StatsHandler
+        SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
+    """,
+    "transforms": """
+        AsInFiled BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
+        LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd RandExposured
+        RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
+    """,
+    "torch.nn": """
+        BCEWithLogitsLoss
+    """,
+    "pipelines": """
+        Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport
+        MeanOfOrgans StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
+    """,
+    "torch.optim": """
+        Adam AdamW
+    """,
+    "torch.optim.lr_scheduler": """
+        ConstantLR CosineAnnealingLR OneCycleLR
+    """,
+    "networks": """
+        ClassicUNet FocalBCEDiceLoss UNetWithHead VolumeInferer prepare
+    """,
+    "torch.nn.parallel": """
+        DistributedDataParallel
+    """,
+}
+TARGETS = frozenset(
+    name if package == "monai" else f"{package}.{name}" for package, names in NAMES.items() for name in names.split()
+)
