@@ -16,7 +16,7 @@ from pipelines.prediction.names import HashedNames
 from tests.running import bundle_of
 from transforms import DataError
 
-WORDS = ("mueller", "hans", "1950", "ward", "smith")  # in all names of files and folders here
+WORDS = ("mueller", "hans", "19500117", "ward", "smith")  # in all names of files and folders here
 HASHED = re.compile(r"[0-9a-f]{16}(/[0-9a-f]{16}(\.dcm|\.png|\.nii\.gz)?)?")
 
 
@@ -38,8 +38,8 @@ def tree(tmp_path, cohort):
     root = tmp_path / "in"
     (root / "ward_smith").mkdir(parents=True)
     first, second, third = sorted((cohort / "stage_2_train_images").iterdir())[:3]
-    shutil.copy(first, root / "mueller_hans_1950.dcm")
-    shutil.copy(second, root / "ward_smith" / "hans.1950")
+    shutil.copy(first, root / "mueller_hans_19500117.dcm")
+    shutil.copy(second, root / "ward_smith" / "hans.19500117")
     shutil.copy(second, root / "ward_smith" / "hans_again.dcm")
     (root / "ward_smith" / "smith_cut.dcm").write_bytes(third.read_bytes()[:1500])
     (root / "ward_smith" / "mueller_notes.txt").write_text("notes")
@@ -54,7 +54,8 @@ def predicted(tree, tmp_path, weights, capsys, caplog):
     """Predicts by the command; gives all that it wrote and said."""
 
     def run(*options):
-        line = ["predict", "lungs", "--input", tree, "--output", tmp_path / "out", "--weights", weights, "--image_size", 32]
+        line = ["predict", "lungs", "--input", tree, "--output", tmp_path / "out", "--weights", weights]
+        line += ["--image_size", 32]
         caplog.clear()
         with caplog.at_level("DEBUG"):
             code = main(list(map(str, [*line, *options])))
@@ -149,7 +150,7 @@ def test_nothing_that_is_written_or_said_names_an_image(predicted, tmp_path):
     masks = [name.removesuffix("_seg.dcm") for name in written if name.endswith("_seg.dcm")]
     originals = {told.get(name) or told[f"{name}.dcm"] for name in masks}
     assert (
-        originals < {"mueller_hans_1950.dcm", "ward_smith/hans.1950", "ward_smith/hans_again.dcm"} and len(masks) == 2
+        originals < {"mueller_hans_19500117.dcm", "ward_smith/hans.19500117", "ward_smith/hans_again.dcm"} and len(masks) == 2
     )
 
 
@@ -176,12 +177,12 @@ def test_a_folder_that_names_images_already_is_refused(predicted, tmp_path, caps
 
 
 def test_what_is_there_to_name_images_is_refused(tree, tmp_path, weights, capsys):
-    line = ["predict", "pneumonia", "--input", tree, "--output", tmp_path / "out", "--weights", weights, "--image_size", 32]
+    line = ["predict", "pneumonia", "--input", tree, "--output", tmp_path / "out", "--weights", weights]
     assert main([*map(str, line), "--names", "hash", "--submission", str(tmp_path / "x.csv")]) == 2
     assert "leave out --names hash" in capsys.readouterr().err
 
 
 def test_free_text_is_for_dicom(tree, tmp_path, weights, capsys):
-    line = ["predict", "lungs", "--input", tree, "--output", tmp_path / "out", "--weights", weights, "--image_size", 32]
+    line = ["predict", "lungs", "--input", tree, "--output", tmp_path / "out", "--weights", weights]
     assert main([*map(str, line), "--keep-free-text"]) == 2
     assert "--keep-free-text is for DICOM outputs" in capsys.readouterr().err
