@@ -53,7 +53,9 @@ def written(write_dicom, tmp_path):
 
     def write(format, bundle, **settings):
         uids = {"StudyInstanceUID": "1.2.3.1", "SeriesInstanceUID": "1.2.3.2"}
-        source = write_dicom(np.zeros((20, 30), np.uint8), "in/deep/image.dcm", **uids)
+        source = write_dicom(
+            np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8), "in/deep/image.dcm", **uids
+        )
         config = {"dataset_dir": str(tmp_path / "in"), "output_dir": str(tmp_path / "out"), "threshold": 0.5}
         config["writer"] = writer_of(format, bundle_of(bundle), ALGORITHM, "pred", **settings)
         image = LoadImage(reader=RadiographReader(), ensure_channel_first=True)(source)
