@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Records:
         try:
             yield
         except BaseException:
-            os.truncate(self.path, before)
+            with suppress(FileNotFoundError):  # someone has removed it
+                os.truncate(self.path, before)
             self.last[case] = last or {}
             raise
 

@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 
 from pipelines.__main__ import main
 from pipelines.prediction.predict import Prediction, predict
-from pipelines.prediction.records import Records
+from pipelines.prediction.records import STARTED, Records
 from tests.running import bundle_of, small
 from transforms import CTReader, DataError, DiskError
 from transforms.files.atomic import atomic_write
@@ -165,7 +165,7 @@ def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, coho
 
     def append_and_remove(self, case, identity, record):
         append(self, case, identity, record)
-        if case == "2.dcm":
+        if case == "2.dcm" and record["status"] == STARTED:
             (out / "0_mask.png").unlink()
             (out / "1_mask.png").write_bytes(b"")
 
@@ -243,9 +243,10 @@ def test_a_signal_ends_it_after_the_case_and_the_same_command_continues(
 ):
     out, append = tmp_path / "out", Records.append
 
-    def append_and_stop(self, *arguments):
-        append(self, *arguments)
-        signal.raise_signal(number)
+    def append_and_stop(self, case, identity, record):
+        append(self, case, identity, record)
+        if record["status"] == STARTED:
+            signal.raise_signal(number)
 
     monkeypatch.setattr(Records, "append", append_and_stop)
     assert run("pneumonia", tree, out, settings) == summary(out)["exit_code"] == code
@@ -446,7 +447,7 @@ def test_a_case_in_which_a_run_ended_is_passed_over_until_it_is_asked_for(tmp_pa
 
 
 def test_what_stops_a_run_from_outside_is_no_fault_of_its_case(tmp_path, settings):
-    """Ctrl-C, as Python tells it: the case is done at the restart."""
+    """A full disk or a program that interrupts it: the case is done at the restart."""
     tree, out = tmp_path / "in", tmp_path / "out"
     tree.mkdir()
     png(tree / "1.png")
@@ -456,7 +457,9 @@ def test_what_stops_a_run_from_outside_is_no_fault_of_its_case(tmp_path, setting
         raise KeyboardInterrupt
 
     made._predict = interrupt
-    assert made.run() == 130
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert not (out / "predictions.jsonl").read_text()
     assert run("lungs", tree, out, settings) == 0
 
 
