@@ -274,3 +274,4 @@ class TrainingState:
                 "Give them as they were, continue with the new ones by --resume force, or leave out --resume to start "
                 "a new training."
             )
+        logger.warning("resumed with other settings or data, as forced (before -> now):\n%s", listed)

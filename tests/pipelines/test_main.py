@@ -38,7 +38,7 @@ def test_codes(capsys):
 
 
 def test_what_is_no_fault_of_the_users_is_not_hidden(monkeypatch):
-    def broken(file):
+    def broken(file, **settings):
         raise KeyError("a fault of ours")
 
     monkeypatch.setattr(verify_package, "verify", broken)

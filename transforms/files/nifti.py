@@ -39,9 +39,14 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
                 header = kind.header_class(block[: kind.header_class.template_dtype.itemsize])
                 if min(header.get_data_shape(), default=0) < 1:
                     raise ValueError(f"its shape is {header.get_data_shape()}")
+                affine = header.get_best_affine()
+                if not np.isfinite(affine).all():
+                    raise DataError(f"{path}: its affine is no place in millimetres. Convert it again.")
                 # nibabel.load would read extensions, which may be of any length
-                return kind(ArrayProxy(path, header), header.get_best_affine(), header)
+                return kind(ArrayProxy(path, header), affine, header)
         raise ValueError("it does not begin as such a file" if block else "it is empty")
+    except DataError:
+        raise
     except Exception as error:  # nibabel, gzip and zlib each raise their own
         raise DataError(f"{path}: cannot be read as NIfTI, it may be cut short ({error}). Copy it again.") from error
 

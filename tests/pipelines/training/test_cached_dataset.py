@@ -81,7 +81,7 @@ def test_a_second_run_decodes_nothing(data, tmp_path):
 
 def test_changed_file_boxes_or_setting_is_noticed(data, tmp_path, write_dicom):
     cached = CachedDataset(data, transform(), tmp_path / "cache")
-    write_dicom(np.full((30, 50), 77, np.uint8), name="1.dcm")  # the same name and size
+    write_dicom(np.repeat(np.uint8([[70] * 25 + [77] * 25]), 30, 0), name="1.dcm")  # the same name and size
     again = CachedDataset(data, transform(), tmp_path / "cache")
     assert again.files[1] != cached.files[1] and again.files[0] == cached.files[0]
     assert again[1]["image"].max() == pytest.approx(77 / 255, abs=1e-4)
