@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from ..prediction.formats import FORMATS
-from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing
+from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing, positive
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,6 +25,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--names", choices=("own", "hash"), default="own", help=text)
     text = "also write the challenge's submission (names the files)"
     parser.add_argument("--submission", metavar="CSV", help=text)
+    text = "that read and write while the network computes; by default as many as cores"
+    parser.add_argument("--workers", type=positive, metavar="THREADS", help=text)
+    text = "of images, or of slices of a CT, that the network takes at once"
+    parser.add_argument("--batch_size", type=positive, metavar="NUMBER", help=text)
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 

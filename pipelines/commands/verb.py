@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +29,13 @@ class Verb(NamedTuple):
     run: Callable[..., int | None]
     epilog: str | None = None
     error_code: int = 1
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as a type of arguments."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def add_bundle(parser: ArgumentParser) -> None:

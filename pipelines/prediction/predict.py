@@ -8,31 +8,33 @@ import logging
 import logging.config
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.networks.utils import eval_mode
 
 from networks import WeightsError
-from transforms import Case, DataError, DiskError, check_writable, index_images, mask_to_boxes, plain_error
+from transforms import Case, DataError, check_writable, index_images
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
 from transforms.files.worker import Limits
 
 from ..bundle import Bundle
 from ..stopping import Steps, Stopped
+from .flow import cores, flow
 from .formats import FORMATS, REPORT, choose_format, writer_of
 from .names import HashedNames
 from .records import Records
+from .stages import Stages
 from .submission import write_submission
 
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 NEVER_ENDED = "an earlier run ended in this case. Give --retry to try it again"
+BATCH_SIZES = (8, 32)  # on a CPU, and on a GPU
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 
 
@@ -51,6 +53,9 @@ class Prediction:
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, for such a bundle.
+        workers: threads that read and write while the network computes; by default as many as cores.
+        batch_size: images that the network takes at once, or slices of a CT; by default the bundle's, or one that suits
+            the device.
         retry: whether to try cases again in which an earlier run ended, and which are passed over otherwise.
         keep_free_text: whether DICOM outputs keep all of the patient and the study that the image says, see
             :func:`pipelines.dicom.source.read_source`.
@@ -73,6 +78,8 @@ class Prediction:
         fractional: bool = False,
         report: bool = False,
         submission: os.PathLike | str | None = None,
+        workers: int | None = None,
+        batch_size: int | None = None,
         retry: bool = False,
         keep_free_text: bool = False,
         hide_names: bool = False,
@@ -86,6 +93,10 @@ class Prediction:
             self.input = self.names.tree
         if self.names and submission:
             raise DataError("--submission is there to name the images: leave out --names hash.")
+        self.workers = workers or cores()
+        self.batch_size = batch_size
+        if bundle.is_volumetric and batch_size:
+            overrides["batch_size"] = batch_size
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
         if submission and not bundle.finds_boxes:
@@ -147,40 +158,24 @@ class Prediction:
             for case in [case for case in index.cases if not case.is_dicom]:
                 index.leave_out(case, "is not a DICOM file, to which a DICOM output must refer")
         index.log_left_out()
-        self.load, self.postprocess, self.write = (parse(k) for k in ("preprocessing", "postprocessing", "outputs"))
-        self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
         self.records, stopped = Records(self.output, self.settings), 0
-        done: dict[str, dict[str, Any]] = {}
-        failed: dict[str, str] = {}
-        before = set()
-        start, computed = time.monotonic(), 0
+        self.stages = Stages(self.parser, self.records, self.bundle.finds_boxes)
+        self.places = {case.path: f"{place}/{len(index.cases)}" for place, case in enumerate(index.cases, start=1)}
+        self.done: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, str] = {}
+        for case in index.cases:
+            record = self.records.done(self._key(case), case.identity)
+            if record is not None:
+                self.done[str(case.path)] = record
+        before = set(self.done)
         try:
-            for number, case in enumerate(Steps().each(index.cases), start=1):
-                name, key = str(case.path), str(case.path.relative_to(self.input))
-                record = self.records.done(key, case.identity)
-                if record is not None:
-                    done[name] = record
-                    before.add(name)
-                    continue
-                if self.records.never_ended(key, case.identity) and not self.retry:
-                    failed[name] = NEVER_ENDED
-                    logger.warning("[%d/%d] %s: passed over: %s", number, len(index.cases), name, NEVER_ENDED)
-                    continue
-                with self.records.started(key, case.identity):
-                    record = self._predict(case)
-                computed += 1
-                self.records.append(key, case.identity, record)
-                if record["status"] == "done":
-                    done[name] = record
-                    said = f"done in {record['seconds']:.1f} s"
-                else:
-                    failed[name] = record["error"]
-                    said = f"FAILED: {record['error']}"
-                left = (time.monotonic() - start) / computed * (len(index.cases) - number)
-                logger.info("[%d/%d, %.0f s left] %s: %s", number, len(index.cases), left, name, said)
+            self._predict([case for case in index.cases if str(case.path) not in before])
         except Stopped as stop:
             stopped = stop.exit_code
             logger.warning("stopped; the same command continues from here")
+        names = [str(case.path) for case in index.cases]
+        done = {name: self.done[name] for name in names if name in self.done}
+        failed = {name: self.failed[name] for name in names if name in self.failed}
         for name in list(done):
             if lost := self.records.lost(done[name]):  # while others ran: what is called done is there
                 del done[name]
@@ -205,29 +200,59 @@ class Prediction:
         self._log_end(summary)
         return code
 
-    def _predict(self, case: Case) -> dict[str, Any]:
-        """Do one case. Returns how it ended."""
-        record: dict[str, Any] = {}
-        start = time.monotonic()
-        try:
-            data = self.load({"image": case.image, "sources": [str(path) for path in case.files]})
-            with eval_mode(self.network):
-                image = data["image"].to(self.device)
-                data |= {"image": image, "pred": self.inferer(image[None], self.network)[0]}
-            data = self.write(self.postprocess(data))
-            if self.bundle.finds_boxes:
-                probability, threshold = data["probability"][0], self.parser.get_parsed_content("threshold")
-                record["boxes"] = mask_to_boxes(np.asarray(probability.cpu()), threshold)
-            outputs = self.records.describe(data["written"])
-        except Exception as error:
-            plain = plain_error(error)
-            if isinstance(plain, DiskError):  # the next case's outputs will not be written either
-                raise plain from None
-            logger.debug("%s", case.path, exc_info=error)
-            text = str(plain).removeprefix(f"{case.path}: ") if plain else f"{type(error).__name__}: {error}"
-            return {"status": "failed", "error": text.strip().split("\n")[0]}
-        seconds = round(time.monotonic() - start, 2)
-        return {"status": "done", "seconds": seconds, "outputs": outputs, **record}
+    def _key(self, case: Case) -> str:
+        return str(case.path.relative_to(self.input))
+
+    def _predict(self, cases: Sequence[Case]) -> None:
+        """Do cases, first those in which an earlier run may have ended: one by one, so that the next time it is known.
+
+        Raises:
+            Stopped: if a signal has asked for the end; what was begun is done.
+        """
+        read, compute, write = self.stages.read, self.stages.compute, self.stages.write
+        self.start, self.left = time.monotonic(), (total := len(cases))
+        with Steps() as steps, eval_mode(self.stages.network):
+            others = []
+            for case in cases:
+                steps.check()
+                key = self._key(case)
+                if self.records.never_ended(key, case.identity) and not self.retry:
+                    self.left -= 1
+                    self.failed[str(case.path)] = NEVER_ENDED
+                    logger.warning("[%s] %s: passed over: %s", self.places[case.path], case.path, NEVER_ENDED)
+                elif self.records.is_started(key, case.identity):
+                    with self.records.alone(key, case.identity):
+                        record = write(compute([read(case)])[0])
+                    self._end(case, record, total)
+                else:
+                    others.append(case)
+            for case, record in flow(
+                self._begun(others, steps), read, compute, write, self.workers, self._batch_size()
+            ):
+                self._end(case, record, total)
+
+    def _begun(self, cases: Iterable[Case], steps: Steps) -> Iterator[Case]:
+        for case in cases:
+            steps.check()
+            self.records.start(self._key(case), case.identity)
+            yield case
+
+    def _batch_size(self) -> int:
+        if self.bundle.is_volumetric:  # whose inferer takes batches of slices
+            return 1
+        return self.batch_size or BATCH_SIZES[self.stages.device.type != "cpu"]
+
+    def _end(self, case: Case, record: dict[str, Any], total: int) -> None:
+        self.records.append(self._key(case), case.identity, record)
+        if record["status"] == "done":
+            self.done[str(case.path)] = record
+            said = f"done in {record['seconds']:.1f} s"
+        else:
+            self.failed[str(case.path)] = record["error"]
+            said = f"FAILED: {record['error']}"
+        self.left -= 1
+        seconds = (time.monotonic() - self.start) / (total - self.left) * self.left
+        logger.info("[%s, %.0f s left] %s: %s", self.places[case.path], seconds, case.path, said)
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]

@@ -63,14 +63,14 @@ class Records:
         return [name for name, content in outputs.items() if not _is_there(self.folder / name, content)]
 
     @contextmanager
-    def started(self, case: str, identity: str) -> Iterator[None]:
-        """While a case is done, the records say that it has started: whatever ends the whole process is known by it.
+    def alone(self, case: str, identity: str) -> Iterator[None]:
+        """While a case is done, and no other, the records say so: what ends the whole process is known by it.
 
         What only stops the run, such as a signal or a full disk, takes this back, which needs no room on the disk.
         """
         before = self.path.stat().st_size if self.path.is_file() else 0
         last = self.last.get(case)
-        self.append(case, identity, {"status": STARTED})
+        self.append(case, identity, {"status": STARTED, "alone": True})
         try:
             yield
         except BaseException:
@@ -79,10 +79,18 @@ class Records:
             self.last[case] = last or {}
             raise
 
+    def start(self, case: str, identity: str) -> None:
+        """Note that a case is begun, beside others."""
+        self.append(case, identity, {"status": STARTED})
+
     def never_ended(self, case: str, identity: str) -> bool:
-        """Whether a case was started, from the same files with the same settings, and the run ended in it."""
-        record = self.last.get(case, {})
-        return record == {"case": case, "identity": identity, "settings": self.settings, "status": STARTED}
+        """Whether a run ended while this case was done, and no other, from the same files with the same settings."""
+        return self.is_started(case, identity) and "alone" in self.last[case]
+
+    def is_started(self, case: str, identity: str) -> bool:
+        """Whether a run ended while this case, maybe beside others, was done, from the same files and settings."""
+        noted = {"case": case, "identity": identity, "settings": self.settings, "status": STARTED}
+        return {name: value for name, value in self.last.get(case, {}).items() if name != "alone"} == noted
 
     def append(self, case: str, identity: str, record: dict[str, Any]) -> None:
         """Add how a case ended: ``status`` and what else is worth keeping."""

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +19,7 @@ from typing import IO, Any
 from ..errors import OF_THE_DISK, DataError, DiskError
 
 logger = logging.getLogger(__name__)
+_changing = threading.Lock()
 
 # Of temporary files: whose they are. A process number means nothing on another host that shares the folder.
 HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
@@ -67,12 +69,17 @@ def atomic_path(path: os.PathLike | str, private: bool = False) -> Iterator[Path
         try:
             yield scratch
             if not private:  # mkstemp lets nobody else read
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(scratch, 0o666 & ~umask)
+                os.chmod(scratch, 0o666 & ~_umask())
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    with _changing:  # it can only be read by changing it, for all threads
+        umask = os.umask(0)
+        os.umask(umask)
+    return umask
 
 
 @contextmanager

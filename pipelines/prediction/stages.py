@@ -1,0 +1,118 @@
+"""What is done to a case, in three stages that can run at the same time for different cases: read, compute, write."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.utils import TraceKeys
+
+from transforms import Case, DiskError, mask_to_boxes, plain_error
+
+from .records import Records
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Underway:
+    """A case between two stages: what is known of it, how long it took, and what went wrong."""
+
+    case: Case
+    data: dict[str, Any]
+    error: Exception | None = None
+    seconds: float = 0
+
+
+class Stages:
+    """The stages of a bundle's prediction. What goes wrong in one is kept with its case.
+
+    Args:
+        parser: of the bundle's ``inference.json``.
+        records: say what was written.
+        boxes: whether records hold boxes, for a bundle that finds them.
+    """
+
+    def __init__(self, parser: ConfigParser, records: Records, boxes: bool):
+        parse = parser.get_parsed_content
+        self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
+        self.threshold = parse("threshold") if boxes else None
+        self.records = records
+        self.originals = {name: parse(name) for name in ("preprocessing", "postprocessing", "outputs")}
+        self.own = threading.local()
+
+    def read(self, case: Case) -> Underway:
+        """From the case's files to what the network takes."""
+        one = Underway(case, {"image": case.image, "sources": [str(path) for path in case.files]})
+        with _noting(one):
+            one.data = self._transform("preprocessing")(one.data)
+            for value in one.data.values():
+                for done in value.applied_operations if isinstance(value, MetaTensor) else ():
+                    done[TraceKeys.ID] = TraceKeys.NONE  # a copy of the same transform will invert it
+        return one
+
+    def compute(self, batch: Sequence[Underway]) -> Sequence[Underway]:
+        """From what the network takes, of one shape, to what it gives. Not for several threads at a time."""
+        good = [one for one in batch if one.error is None]
+        if not good:
+            return batch
+        with _noting(*good):
+            images = torch.stack([torch.as_tensor(one.data["image"]) for one in good]).to(self.device)
+            for one, predicted in zip(good, self.inferer(images, self.network).cpu(), strict=True):
+                one.data["pred"] = predicted
+        if len(good) > 1 and good[0].error is not None:  # each alone: one's fault is not another's
+            for one in good:
+                one.error = None
+                self.compute([one])
+        return batch
+
+    def write(self, one: Underway) -> dict[str, Any]:
+        """From what the network gave to files. Returns the case's record.
+
+        Raises:
+            DiskError: if nothing more can be written.
+        """
+        record: dict[str, Any] = {}
+        if one.error is None:
+            with _noting(one), torch.no_grad():
+                data = self._transform("outputs")(self._transform("postprocessing")(one.data))
+                if self.threshold is not None:
+                    record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), self.threshold)
+                record["outputs"] = self.records.describe(data["written"])
+        if one.error is None:
+            return {"status": "done", "seconds": round(one.seconds, 2), **record}
+        plain = plain_error(one.error)
+        if isinstance(plain, DiskError):  # the next case's outputs will not be written either
+            raise plain from None
+        logger.debug("%s", one.case.path, exc_info=one.error)
+        text = str(plain).removeprefix(f"{one.case.path}: ") if plain else f"{type(one.error).__name__}: {one.error}"
+        return {"status": "failed", "error": text.strip().split("\n")[0]}
+
+    def _transform(self, name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """This thread's own: MONAI's transforms note in themselves what they are doing."""
+        if not hasattr(self.own, name):
+            setattr(self.own, name, deepcopy(self.originals[name]))
+        return getattr(self.own, name)
+
+
+@contextmanager
+def _noting(*cases: Underway) -> Iterator[None]:
+    """While something is done to cases: its time is theirs, in equal parts, and so is an error."""
+    start = time.monotonic()
+    try:
+        yield
+    except Exception as error:
+        for one in cases:
+            one.error = error
+    for one in cases:
+        one.seconds += (time.monotonic() - start) / len(cases)
