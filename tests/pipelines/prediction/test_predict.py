@@ -21,6 +21,7 @@ from pydicom.uid import generate_uid
 from pipelines.__main__ import main
 from pipelines.prediction.predict import Prediction, predict
 from pipelines.prediction.records import STARTED, Records
+from pipelines.prediction.stages import Stages
 from tests.running import bundle_of, small
 from transforms import CTReader, DataError, DiskError
 from transforms.files.atomic import atomic_write
@@ -165,7 +166,7 @@ def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, coho
 
     def append_and_remove(self, case, identity, record):
         append(self, case, identity, record)
-        if case == "2.dcm" and record["status"] == STARTED:
+        if case == "2.dcm" and record["status"] == "done":
             (out / "0_mask.png").unlink()
             (out / "1_mask.png").write_bytes(b"")
 
@@ -179,21 +180,23 @@ def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, coho
 
 
 def test_folder_that_vanishes_while_it_runs(tmp_path, settings, cohort, monkeypatch):
+    """What was written in it, and what was under way then, fails; the rest is done."""
     images, out = tmp_path / "in", tmp_path / "out"
     images.mkdir()
-    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:2]):
+    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:8]):
         shutil.copy(path, images / f"{number}.dcm")
     append = Records.append
 
     def append_and_remove(self, case, identity, record):
-        if case == "0.dcm":
+        if case == "0.dcm" and record["status"] == "done":
             shutil.rmtree(out)
         append(self, case, identity, record)
 
     monkeypatch.setattr(Records, "append", append_and_remove)
-    assert run("pneumonia", images, out, settings) == 1
-    assert [Path(case["case"]).name for case in summary(out)["failed"]] == ["0.dcm"]
-    assert (out / "1_mask.png").is_file()
+    assert run("pneumonia", images, out, settings, batch_size=1, workers=1) == 1
+    failed = [Path(case["case"]).name for case in summary(out)["failed"]]
+    assert failed == [f"{number}.dcm" for number in range(len(failed))] and 1 <= len(failed) <= 4
+    assert all((out / f"{number}_mask.png").is_file() for number in range(len(failed), 8))
 
 
 @pytest.mark.parametrize("bundle", ["pneumonia", "abdomen"])
@@ -223,7 +226,7 @@ def test_image_with_nothing_on_it_fails_alone(tmp_path, settings, cohort):
 
 
 def test_goes_on_after_a_kill(tree, tmp_path, settings):
-    """The last line of the records was cut short: that case alone is passed over, or done again where that is asked."""
+    """The last line of the records was cut short: that case alone is done again."""
     out = tmp_path / "out"
     run("pneumonia", tree, out, settings)
     records = out / "predictions.jsonl"
@@ -232,8 +235,6 @@ def test_goes_on_after_a_kill(tree, tmp_path, settings):
     records.write_text("\n".join(lines)[:-20])
     (out / "summary.json").unlink()
     assert run("pneumonia", tree, out, settings) == 1
-    assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 1
-    assert run("pneumonia", tree, out, settings, retry=True) == 1
     assert summary(out)["done_before"] == 1 and len(summary(out)["done"]) == 2
 
 
@@ -431,10 +432,15 @@ def test_a_case_in_which_a_run_ended_is_passed_over_until_it_is_asked_for(tmp_pa
         png(tree / f"{name}.png")
     assert run("lungs", tree, out, settings) == 0
     lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
-    assert [(line["case"], line["status"]) for line in lines[:2]] == [("1.png", "started"), ("1.png", "done")]
-    (out / "predictions.jsonl").write_text(
-        "".join(json.dumps(line) + "\n" for line in lines[:3])
-    )  # killed in the second
+    assert [line["case"] for line in lines if line["status"] == "started"] == ["1.png", "2.png", "3.png"]
+    done = {line["case"]: json.dumps(line) + "\n" for line in lines if line["status"] == "done"}
+    begun = {line["case"]: line for line in lines if line["status"] == "started"}
+    records = out / "predictions.jsonl"
+    # killed while the second and the third were under way, then killed again in the second, when it was done alone
+    alone = json.dumps({**begun["2.png"], "alone": True}) + "\n"
+    records.write_text(
+        done["1.png"] + "".join(json.dumps(line) + "\n" for line in begun.values()) + done["1.png"] + alone
+    )
     for _ in range(2):
         assert run("lungs", tree, out, settings) == 1
         said = summary(out)
@@ -446,20 +452,23 @@ def test_a_case_in_which_a_run_ended_is_passed_over_until_it_is_asked_for(tmp_pa
     assert summary(out)["done_before"] == 2
 
 
-def test_what_stops_a_run_from_outside_is_no_fault_of_its_case(tmp_path, settings):
+def interrupt(self, batch):
+    raise KeyboardInterrupt
+
+
+def test_what_stops_a_run_from_outside_is_no_fault_of_its_case(tmp_path, settings, monkeypatch):
     """A full disk or a program that interrupts it: the case is done at the restart."""
     tree, out = tmp_path / "in", tmp_path / "out"
     tree.mkdir()
     png(tree / "1.png")
-    made = Prediction(bundle_of("lungs"), tree, out, **settings["lungs"])
-
-    def interrupt(case):
-        raise KeyboardInterrupt
-
-    made._predict = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        made.run()
-    assert not (out / "predictions.jsonl").read_text()
+    png(tree / "2.png")
+    for _ in range(2):  # the second time each is done alone
+        made = Prediction(bundle_of("lungs"), tree, out, **settings["lungs"])
+        monkeypatch.setattr(Stages, "compute", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+        assert "alone" not in (out / "predictions.jsonl").read_text()
+        monkeypatch.undo()
     assert run("lungs", tree, out, settings) == 0
 
 

@@ -94,10 +94,35 @@ def test_a_line_that_is_no_record_is_passed_over(folder, line):
     assert Records(folder, "settings").done("a", "identity")
 
 
-STARTED = {"status": "started"}
+STARTED = {"status": "started", "alone": True}
 
 
-def test_a_case_that_was_started_and_never_ended_is_known(folder):
+def test_a_case_that_was_begun_beside_others_is_known_and_not_passed_over(folder):
+    Records(folder, "settings").start("a", "identity")
+    records = Records(folder, "settings")
+    assert records.is_started("a", "identity") and not records.never_ended("a", "identity")
+    assert not records.is_started("a", "changed") and not Records(folder, "other").is_started("a", "identity")
+    records.append("a", "identity", DONE)
+    assert not Records(folder, "settings").is_started("a", "identity")
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
+def test_what_stops_a_run_takes_back_that_a_case_has_started(folder, fault):
+    records = Records(folder, "settings")
+    records.append("b", "identity", DONE)
+    before = records.path.read_bytes()
+
+    def stopped():
+        with records.alone("a", "identity"):
+            assert Records(folder, "settings").never_ended("a", "identity")
+            raise fault
+
+    with pytest.raises(fault):
+        stopped()
+    assert records.path.read_bytes() == before and not records.never_ended("a", "identity")
+
+
+def test_a_case_that_was_started_alone_and_never_ended_is_known(folder):
     Records(folder, "settings").append("a", "identity", STARTED)
     records = Records(folder, "settings")
     assert records.never_ended("a", "identity") and records.done("a", "identity") is None
