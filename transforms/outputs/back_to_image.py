@@ -61,7 +61,13 @@ class BackToImaged(MapTransform):
 
 
 class Axis(NamedTuple):
-    """Where an image lies along an axis of the network's grid: ``inside`` pixels from ``start``, ``size`` in its file."""
+    """Where an image lies along an axis of the network's grid.
+
+    Attributes:
+        start: the first of the network's pixels.
+        inside: how many they are.
+        size: the pixels in the image's file.
+    """
 
     start: int
     inside: int
@@ -80,7 +86,9 @@ def _placed(image: MetaTensor) -> list[Axis]:
         other = np.abs(np.delete(index[axis, :2], axis)).max() / step
         if max(abs(start - round(start)), abs(inside - round(inside)), other) > 1e-3:
             name = image.meta.get("filename_or_obj", "an image")
-            raise ValueError(f"{name}: the image was not only resized and padded; its affine is {image.affine.tolist()}.")
+            raise ValueError(
+                f"{name}: the image was not only resized and padded; its affine is {image.affine.tolist()}."
+            )
     return axes
 
 

@@ -22,7 +22,7 @@ def save_png(picture: np.ndarray, path: os.PathLike | str) -> None:
 
     Pillow and OpenCV take eight times as long at their fastest: Pillow tries all filters for each row, and zlib takes
     most of the rest. Masks are written without a filter, which their runs do not need; colour as the difference from
-    the row above. Of 8 bits always: MONAI's PILReader gives masks of 1 bit as 0 and 1, not as 0 and 255.
+    the row above. Always of 8 bits: of 1 bit, MONAI's reader of pictures makes 0 and 1, not 0 and 255.
 
     Args:
         picture: uint8 of shape (rows, columns), or (rows, columns, 3).
