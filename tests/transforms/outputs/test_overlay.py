@@ -46,7 +46,7 @@ def test_the_longer_side_has_at_most_so_many_pixels(shape, size, expected):
 
 
 def test_what_is_made_smaller_has_the_means_of_its_pixels():
-    """Against the area resampling of Pillow, on noise: a picture of single pixels would differ by as much as the noise."""
+    """Against the area resampling of Pillow, on noise, where single pixels would differ by as much as the noise."""
     image = np.random.default_rng(1).random((600, 900)).astype(np.float32)
     picture = overlay(image, np.zeros(image.shape, np.uint8), 300)[..., 0]
     expected = np.asarray(Image.fromarray(image).resize((300, 200), Image.Resampling.BOX)) * 255
