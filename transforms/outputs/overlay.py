@@ -84,7 +84,7 @@ def shrunk(image: np.ndarray, labels: np.ndarray, *, size: int | None) -> tuple[
     rows, columns = ((np.arange(new) + 0.5) * old / new for new, old in zip(shape, labels.shape, strict=True))
     labels = labels[rows.astype(int)][:, columns.astype(int)]
     means = _means(image, min(longer // size, *image.shape))
-    return np.asarray(Image.fromarray(_grey(means)).resize(shape[::-1], Image.Resampling.BILINEAR)), labels
+    return np.asarray(Image.fromarray(_grey(means)).resize(shape[::-1], Image.Resampling.BOX)), labels
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
