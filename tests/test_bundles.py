@@ -53,7 +53,16 @@ MAY_DIFFER = {
         "evaluate": {"probabilities", "validate#fitting", "validate#handlers", "validate#inferer"}
         | {"validate#postprocessing"},
         "inference": VOLUMES
-        | {"batch_size", "inferer", "masks", "overlays", "postprocessing", "preprocessing", "probabilities"},
+        | {
+            "probability_key",
+            "batch_size",
+            "inferer",
+            "masks",
+            "overlays",
+            "postprocessing",
+            "preprocessing",
+            "probabilities",
+        },
     },
 }
 

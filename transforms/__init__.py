@@ -15,8 +15,10 @@ from .grid.fit_slices import FitSlicesd
 from .grid.match_grid import MatchGridd, match_grid
 from .grid.one_slice import OneSliced
 from .outputs.as_in_file import AsInFiled
+from .outputs.back_to_image import BackToImaged
 from .outputs.check_frontal import CheckFrontald, SaveCheckd, frontal_check
 from .outputs.keep_inside import KeepInsided
+from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
@@ -31,6 +33,7 @@ __all__ = [
     "CLASS_COLOURS",
     "RADIOGRAPHS",
     "AsInFiled",
+    "BackToImaged",
     "Box",
     "BoxesToMaskd",
     "CTReader",
@@ -44,6 +47,7 @@ __all__ = [
     "FitSlicesd",
     "Index",
     "KeepInsided",
+    "KeepPartsd",
     "LabelMapReader",
     "MaskReader",
     "MatchGridd",

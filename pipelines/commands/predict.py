@@ -29,15 +29,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, metavar="THREADS", help=text)
     text = "of images, or of slices of a CT, that the network takes at once"
     parser.add_argument("--batch_size", type=positive, metavar="NUMBER", help=text)
+    text = "pixels that the longer side of an overlay, the mask laid over its image, has at most; 1024 if not given"
+    parser.add_argument("--overlay_size", type=positive, metavar="PIXELS", help=text)
+    parser.add_argument("--no-overlays", action="store_false", dest="pictures", help="write masks alone")
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 
 def run(bundle: str, names: str, **settings: Any) -> int:
+    from transforms import DataError
+
     from ..bundle import Bundle
     from ..prediction.predict import predict
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)
+    if settings.get("overlay_size", 1) < 1:
+        raise DataError("--overlay_size is in pixels, at least 1. To write no overlays give --no-overlays.")
     return predict(found, hide_names=names == "hash", **settings)
 
 

@@ -61,6 +61,7 @@ class Prediction:
             :func:`pipelines.dicom.source.read_source`.
         hide_names: whether cases go by a keyed hash in outputs, log and records, see
             :class:`pipelines.prediction.names.HashedNames`.
+        pictures: whether to write overlays, the pictures of masks laid over their images.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -83,6 +84,7 @@ class Prediction:
         retry: bool = False,
         keep_free_text: bool = False,
         hide_names: bool = False,
+        pictures: bool = True,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
@@ -109,6 +111,9 @@ class Prediction:
         self.algorithm = bundle.algorithm(weights)
         self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
         self._choose_outputs(format, fractional, report, keep_free_text)
+        if not pictures:
+            written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
+            self.parser["outputs#transforms"] = written
         self.parser.parse(reset=True)  # asking for the weights' path has parsed what was there before
         # a tree may be moved, and a bundle given by name or by folder
         moved = (*places, "bundle_root", "weights")
@@ -132,6 +137,8 @@ class Prediction:
         if report:
             settings = {"keys": "probability", "threshold": "@threshold", **text}
             self.parser["outputs#transforms"].append(writer_of(REPORT, self.bundle, self.algorithm, **settings))
+        if fractional or self.bundle.finds_boxes:
+            self.parser["probability_key"] = "probability"
         self.needs_dicom = chosen.needs_dicom or report
 
     def run(self) -> int:

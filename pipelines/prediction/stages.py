@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.utils import TraceKeys
+from monai.utils import TraceKeys, convert_to_dst_type
 
 from transforms import Case, DiskError, mask_to_boxes, plain_error
 
@@ -67,9 +67,9 @@ class Stages:
         if not good:
             return batch
         with _noting(*good):
-            images = torch.stack([torch.as_tensor(one.data["image"]) for one in good]).to(self.device)
+            images = torch.stack([torch.as_tensor(np.asarray(one.data["image"])) for one in good]).to(self.device)
             for one, predicted in zip(good, self.inferer(images, self.network).cpu(), strict=True):
-                one.data["pred"] = predicted
+                one.data["pred"] = convert_to_dst_type(predicted, one.data["image"])[0]  # which knows its file
         if len(good) > 1 and good[0].error is not None:  # each alone: one's fault is not another's
             for one in good:
                 one.error = None

@@ -24,12 +24,13 @@ def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], abou
             ``before``, the old ones, see :func:`networks.read_about`.
     """
     with atomic_path(path) as scratch:
-        torch.save(weights, scratch)
+        with open(scratch, "wb") as file:  # by its path, the temporary name would be in the file
+            torch.save(weights, file)
         about = {**about, "sha256": _sha256(scratch)}
-        with atomic_write(about_path) as file:
-            json.dump({**about, "before": _described(path)}, file, indent=2)
-    with atomic_write(about_path) as file:
-        json.dump(about, file, indent=2)
+        with atomic_write(about_path) as text:
+            json.dump({**about, "before": _described(path)}, text, indent=2)
+    with atomic_write(about_path) as text:
+        json.dump(about, text, indent=2)
 
 
 def _described(path: Path) -> dict[str, Any]:

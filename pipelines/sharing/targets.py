@@ -11,16 +11,16 @@ from __future__ import annotations
 NAMES = {
     "monai": """
         Activationsd AsDiscreted CastToTyped Compose ConfusionMatrix CopyItemsd DataLoader Dataset DiceCELoss
-        DiceFocalLoss DistributedSampler EnsureTyped FillHolesd FlexibleUNet IgniteMetricHandler Invertd
-        KeepLargestConnectedComponentd LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
+        DiceFocalLoss DistributedSampler EnsureTyped FlexibleUNet IgniteMetricHandler Invertd
+        LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
         PostProcessing RandAdjustContrastd RandCoarseDropoutd RandFlipd RandGaussianNoised
         RandGaussianSmoothd RandGridDistortiond RandRotated ScaleIntensityRanged SimpleInferer StatsHandler
         SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
     """,
     "transforms": """
-        AsInFiled BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd RandExposured
-        RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
+        AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
+        KeepPartsd LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd
+        RandExposured RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
     """,
     "torch.nn": """
         BCEWithLogitsLoss

@@ -69,7 +69,9 @@ def prediction(bundle: Bundle, drawn: int = DRAWN, rounds: int = ROUNDS) -> None
                     for way, seconds in zip(times.values(), found, strict=True):
                         way.append(seconds)
             rates = {way: drawn / statistics.median(seconds) for way, seconds in times.items()}
-            ratio = statistics.median(first / second for first, second in zip(times["plain"], times["ours"], strict=True))
+            ratio = statistics.median(
+                first / second for first, second in zip(times["plain"], times["ours"], strict=True)
+            )
             share = rates["ours"] / rates["network"]
             print(f"{name:28}{rates['plain']:10.2f}/s{rates['ours']:10.2f}/s  {ratio:5.2f}  {share:15.0%}")
 

@@ -7,10 +7,11 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import _read_file_meta_info, read_preamble
@@ -72,6 +73,14 @@ def open_dicom(path: os.PathLike | str, inflate: bool = True, **settings: Any) -
     whole.write(content)
     whole.seek(0)
     return pydicom.dcmread(whole, **settings)
+
+
+def raw_element(dataset: Dataset, keyword: str) -> RawDataElement:
+    """An element as it stands in the file, its value unread where it is long."""
+    try:
+        return cast(RawDataElement, dataset.get_item(keyword, keep_deferred=True))
+    except TypeError:  # pydicom 2, which reads it
+        return cast(RawDataElement, dataset.get_item(keyword))
 
 
 def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:

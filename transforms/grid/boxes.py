@@ -70,13 +70,19 @@ def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float
         ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
         the component. Components smaller than MIN_AREA of the image are dropped.
     """
-    components, count = ndimage.label(probability >= threshold)
-    found = []
+    found: list[tuple[float, Box]] = []
+    mask = probability >= threshold
+    ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    if not mask.any():
+        return found
+    within = tuple(slice(places[0], places[-1] + 1) for places in ends)  # looking at the rest would only take time
+    probability, size = probability[within], probability.size
+    components, count = ndimage.label(mask[within])
     for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
         inside = components[place] == number
-        if inside.sum() >= MIN_AREA * probability.size:
+        if inside.sum() >= MIN_AREA * size:
             columns, rows = place
-            corner = float(columns.start), float(rows.start)
+            corner = float(ends[0][0] + columns.start), float(ends[1][0] + rows.start)
             box: Box = (*corner, float(columns.stop - columns.start), float(rows.stop - rows.start))
             found.append((float(probability[place][inside].mean()), box))
     return sorted(found, key=lambda item: -item[0])

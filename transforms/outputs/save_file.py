@@ -12,6 +12,7 @@ from monai.transforms import MapTransform, SaveImage
 
 from ..files.atomic import atomic_path
 from ..files.names import OutputLayout
+from .png import save_png
 
 
 class SaveFiled(MapTransform):
@@ -41,26 +42,28 @@ class SaveFiled(MapTransform):
 
 
 class SaveMaskd(SaveFiled):
-    """Writes masks in their image's own grid, by MONAI's writers: as PNG, 0 and 255, or as NIfTI.
+    """Writes masks in their image's own grid: as PNG of 8 bits, 0 and 255, or as NIfTI by MONAI's writer.
 
     Args:
         keys: masks of shape (1, x, y), 0 or 1, or labels of shape (1, x, y, z), MetaTensors that know the file of
             their image.
         layout: gives the name of each file; its suffix, ``.png`` or ``.nii.gz``, says the format.
+
+    Raises:
+        ValueError: if a mask has several channels, or too many axes for a picture.
     """
 
     def __init__(self, keys: KeysCollection, layout: OutputLayout):
         super().__init__(keys, layout)
-        picture = layout.suffix == ".png"
         self.saver = SaveImage(
-            output_ext=layout.suffix,
-            output_dtype=np.uint8,
-            writer="PILWriter" if picture else "NibabelWriter",
-            scale=255 if picture else None,
-            resample=False,
-            print_log=False,
+            output_ext=layout.suffix, output_dtype=np.uint8, writer="NibabelWriter", resample=False, print_log=False
         )
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
+        if len(data[key]) != 1:
+            raise ValueError(f"a mask has one channel, not {len(data[key])}.")
+        if self.layout.suffix == ".png":
+            save_png((np.asarray(data[key][0].cpu()).T > 0) * np.uint8(255), path)
+            return
         with atomic_path(path) as scratch:
             self.saver(data[key], filename=str(scratch).removesuffix(self.layout.suffix))

@@ -12,7 +12,8 @@ from monai.config import KeysCollection
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ..files.names import OutputLayout
-from .overlay import save_png
+from .overlay import shrunk
+from .png import save_png
 from .save_file import SaveFiled
 
 # For the classes 1, 2, ...: those of Okabe and Ito, which people with any colour vision can tell apart
@@ -52,20 +53,23 @@ class SaveVolumeOverlayd(SaveFiled):
         keys: labels of shape (1, x, y, z), integers, MetaTensors that know the file of their image.
         layout: gives the name of each picture.
         image_key: the image of the same shape, 0 black to 1 white.
+        size: pixels that the picture's longer side has at most, in COLUMNS slices; None for slices as they are.
     """
 
-    def __init__(self, keys: KeysCollection, layout: OutputLayout, image_key: str = "image"):
+    def __init__(self, keys: KeysCollection, layout: OutputLayout, image_key: str = "image", size: int | None = None):
         super().__init__(keys, layout)
         self.image_key = image_key
+        self.size = None if size is None else max(1, size // COLUMNS)
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         image, labels = data[self.image_key][0], data[key][0]
         labelled = torch.nonzero((labels > 0).any(dim=0).any(dim=0)).flatten().tolist() or range(labels.shape[-1])
         places = np.linspace(labelled[-1], labelled[0], COLUMNS * ROWS).round().astype(int)
-        tiles = [
-            class_overlay(*(np.asarray(volume[..., place].cpu()).T for volume in (image, labels)))
-            for place in dict.fromkeys(places.tolist())  # a slice once
-        ]
+        tiles = []
+        for place in dict.fromkeys(places.tolist()):  # a slice once
+            slices = (np.asarray(volume[..., place].cpu()).T for volume in (image, labels))
+            grey, classes = shrunk(*slices, size=self.size)
+            tiles.append(class_overlay(grey / np.float32(255), classes))
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
         rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
         save_png(np.concatenate(rows), path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -16,13 +16,12 @@ from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 from nibabel.affines import voxel_sizes
 from PIL.Image import Image
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DataError
 from ..files.bounds import check_regular, check_size
-from ..files.dicom import first_bytes, naming, open_dicom
+from ..files.dicom import first_bytes, naming, open_dicom, raw_element
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import grey_values, is_picture, open_picture
 from ..files.worker import MEMORY_GB, SECONDS, Limits
@@ -200,7 +199,7 @@ def read_dicom(path: Path) -> Dataset:
             f"{path}: has no PixelData (7FE0,0010): it was cut short, or is no image. Copy it again, or leave it out."
         )
     _check_is_radiograph(dataset, path)
-    stored = cast(RawDataElement, dataset.get_item("PixelData", keep_deferred=True))
+    stored = raw_element(dataset, "PixelData")
     there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
     check_length(dataset, there, path)
     return dataset

@@ -14,14 +14,14 @@ def test_two_folders_are_all_that_must_be_given(call, misused):
     given, settings = call("predict lungs --input DIR --output OUT", predict, "predict")
     assert given == ["lungs"]
     expected = {"dataset_dir": "DIR", "output_dir": "OUT", "overlays": (), "fractional": False, "report": False}
-    assert settings == expected | {"keep_free_text": False, "hide_names": False, "retry": False}
+    assert settings == expected | {"keep_free_text": False, "hide_names": False, "retry": False, "pictures": True}
     assert "required: --input, --output" in misused("predict lungs")
 
 
 def test_arguments_reach_the_function(call):
     line = (
         "predict pneumonia --input DIR --output OUT --format seg --fractional --report --submission CSV --weights FILE "
-        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash"
+        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash --overlay_size 512"
     )
     given, settings = call(line, predict, "predict")
     assert given == ["pneumonia"]
@@ -29,7 +29,15 @@ def test_arguments_reach_the_function(call):
         **{"dataset_dir": "DIR", "output_dir": "OUT", "format": "seg", "fractional": True, "report": True},
         **{"submission": "CSV", "weights": "FILE", "overlays": ["a", "b"], "image_size": 64},
         **{"reader#unknown_spacing": "pixels", "retry": False, "keep_free_text": True, "hide_names": True},
+        **{"overlay_size": 512, "pictures": True},
     }
+
+
+def test_overlays_can_be_left_out_and_have_a_size_of_a_pixel_at_least(call, capsys, monkeypatch):
+    assert not call("predict lungs --input DIR --output OUT --no-overlays", predict, "predict")[1]["pictures"]
+    monkeypatch.chdir(ROOT)
+    assert main(["predict", "lungs", "--input", "DIR", "--output", "OUT", "--overlay_size", "0"]) == 2
+    assert "--overlay_size is in pixels, at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -53,6 +53,7 @@ def test_weights_that_were_changed_are_not_used(tmp_path):
     path.parent.mkdir(parents=True)
     torch.save({"weight": torch.zeros(3)}, path)
     path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    (tmp_path / "a.png").write_bytes(b"")
     request = {"model": "lungs", "image": str(tmp_path / "a.png")}
     assert App().infer(request) == request and App().scoring({"method": "lungs"})
     torch.save({"weight": torch.ones(3)}, path)

@@ -118,6 +118,34 @@ def test_series_that_lie_among_others(tree, tmp_path, settings, ct_cohort):
         assert image.shape == volume.shape and np.allclose(image.affine, volume.affine, atol=1e-3)
 
 
+@pytest.mark.parametrize("bundle", ["pneumonia", "abdomen"])
+def test_overlays_have_at_most_the_size_asked_for_or_are_left_out(bundle, tree, tmp_path, settings):
+    """The masks are the same, and the records but for the overlays."""
+    outs = [tmp_path / name for name in ("small", "without")]
+    code = run(bundle, tree, outs[0], settings, overlay_size=40)
+    assert run(bundle, tree, outs[1], settings, pictures=False) == code
+    overlays = list(outs[0].rglob("*_overlay.png"))
+    assert overlays and {max(Image.open(path).size) for path in overlays} == {40}
+    assert not list(outs[1].rglob("*_overlay.png"))
+    kept = [sorted(name for name in files_in(out) if "_mask." in name) for out in outs]
+    assert kept[0] == kept[1] != []
+    for name in kept[0]:
+        assert (outs[0] / name).read_bytes()[10:] == (outs[1] / name).read_bytes()[10:]  # gzip notes the time before
+    done = [
+        [[output for output in case["outputs"] if "_overlay" not in output] for case in summary(out)["done"]]
+        for out in outs
+    ]
+    assert done[0] == done[1]
+
+
+@pytest.mark.parametrize("more", [{"format": "seg", "fractional": True}, {"format": "png"}])
+def test_probabilities_in_the_image_s_grid_are_there_where_they_are_asked_for(tree, tmp_path, settings, more):
+    assert run("lungs", tree, tmp_path / "out", settings, **more) == 1
+    if "fractional" in more:
+        (written,) = (tmp_path / "out").rglob("1.2.840.1_seg.dcm")
+        assert len(np.unique(pydicom.dcmread(written).pixel_array)) > 2
+
+
 def test_nothing_is_done_twice_and_what_failed_is_tried_again(tree, tmp_path, settings):
     out = tmp_path / "out"
     assert run("pneumonia", tree, out, settings) == 1

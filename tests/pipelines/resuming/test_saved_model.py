@@ -39,3 +39,11 @@ def test_a_kill_at_any_moment_leaves_a_model_that_is_described(tmp_path, monkeyp
     with pytest.raises(WeightsError, match="was trained with image_size"):
         load_weights(network, path, image_size=3)
     assert os.listdir(tmp_path) in (["model.pt", "model.json"], ["model.json", "model.pt"])
+
+
+def test_the_same_weights_make_the_same_file(tmp_path):
+    """Whichever process writes them: a training that was killed and resumed ends with the file of one that was not."""
+    for name in "ab":
+        write_model({"weight": torch.ones(1, 1)}, tmp_path / name / "model.pt", {}, tmp_path / name / "model.json")
+    one, other = ((tmp_path / name / "model.pt").read_bytes() for name in "ab")
+    assert one == other and b"unfinished" not in one

@@ -84,8 +84,10 @@ def test_an_unpacked_bundle_trains_evaluates_and_predicts_with_its_required_pack
     assert held.bundle == "lungs"
     trained = hashlib.sha256((lungs / "models" / "model.pt").read_bytes()).hexdigest()
     assert held.checksums["models/model.pt"] == trained
+    with zipfile.ZipFile(again) as archive:
+        assert trained in archive.read("lungs/sbom.cdx.json").decode()
     first = read_package(packages / "lungs.zip").checksums
-    untouched = {name: checksum for name, checksum in first.items() if not name.startswith("models/")}
+    untouched = {name: sha256 for name, sha256 in first.items() if not name.startswith(("models/", "sbom"))}
     assert {name: held.checksums[name] for name in untouched} == untouched
 
 

@@ -1,103 +1,25 @@
-"""Processes of their own that are killed or stopped, as a cluster, a user or a full memory does it."""
+"""Processes of their own that are stopped, as a cluster or a user does it. Kills: ``tests/stress/kills.py``."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
 
 from networks import read_checkpoint
 from tests.conftest import ROOT
-from tests.running import Trained, small
+from tests.running import small
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interrupts")]
 
-NAME, EPOCHS, KILLS = "pneumonia", 40, 10
-# One process imports all this once, and each training is forked from it
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.running", "pipelines", "pipelines.training.state"])
-
-
-def train(cohort: Path, folder: Path, cache: Path, resume: bool) -> None:
-    """In the process that is killed."""
-    torch.set_num_threads(1)
-    os.dup2(os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
-    os.dup2(1, 2)
-    plan = {"epochs": EPOCHS, "lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
-    Trained(NAME, cohort, folder, small(NAME)).train(cache_dir=cache, resume=resume, **plan)
-
-
-def start(cohort: Path, folder: Path, cache: Path) -> multiprocessing.Process:
-    folder.mkdir(exist_ok=True)
-    resume = (folder / "models" / "last_epoch.pt").is_file()
-    process = FORKS.Process(target=train, args=(cohort, folder, cache, resume))
-    process.start()
-    return process
-
-
-def same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_trainings_killed_at_random_end_as_one_that_was_not(cohort, tmp_path):
-    """And once there is a model, there is one at every moment."""
-    cache, whole, killed = tmp_path / "cache", tmp_path / "whole", tmp_path / "killed"
-    process = start(cohort, whole, cache)
-    process.join()
-    assert process.exitcode == 0, (whole / "log").read_text()[-2000:]
-    model, gone, over = killed / "models" / "model.pt", [], threading.Event()
-
-    def watch() -> None:
-        seen = False
-        while not over.is_set():
-            there = model.is_file()
-            if seen and not there:
-                gone.append(time.time())
-            seen = seen or there
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    draw, kills = random.Random(4), 0
-    try:
-        while kills < KILLS:
-            process = start(cohort, killed, cache)
-            time.sleep(draw.uniform(0.2, 3.0))
-            process.kill()
-            process.join()
-            kills += process.exitcode == -signal.SIGKILL
-            if (killed / "models" / "last_epoch.pt").is_file():
-                state = read_checkpoint(killed / "models" / "last_epoch.pt")
-                assert state["epoch"] < EPOCHS, "it was never killed: give more epochs"
-                read_checkpoint(model)
-        process = start(cohort, killed, cache)
-        process.join()
-    finally:
-        over.set()
-        watcher.join()
-    assert process.exitcode == 0, (killed / "log").read_text()[-2000:]
-    assert not gone, f"{len(gone)} times there was no model"
-    states = [read_checkpoint(folder / "models" / "last_epoch.pt") for folder in (whole, killed)]
-    assert same(states[0]["model"], states[1]["model"]) and states[0]["epoch"] == states[1]["epoch"] == EPOCHS
-    assert same(*(read_checkpoint(folder / "models" / "model.pt") for folder in (whole, killed)))
-    abouts = [json.loads((folder / "models" / "model.json").read_text()) for folder in (whole, killed)]
-    assert abouts[0] == abouts[1]
-    tables = [pd.read_csv(folder / "eval" / "training.csv") for folder in (whole, killed)]
-    drop = ["seconds", "images_per_second"]
-    pd.testing.assert_frame_equal(tables[0].drop(columns=drop), tables[1].drop(columns=drop))
-    left = [path.name for folder in (killed, cache) for path in folder.rglob("*") if path.name.startswith(".")]
-    assert left == []
+NAME = "pneumonia"
 
 
 def command(*arguments: object, **environment: str) -> subprocess.Popen:
