@@ -10,6 +10,7 @@ from .files.nifti import is_nifti
 from .files.writable import check_writable
 from .grid.boxes import Box, BoxesToMaskd, boxes_to_mask, mask_to_boxes
 from .grid.check_same_grid import CheckSameGridd
+from .grid.display_values import DisplayValuesd
 from .grid.fit_radiograph import FitRadiographd
 from .grid.fit_slices import FitSlicesd
 from .grid.match_grid import MatchGridd, match_grid
@@ -40,6 +41,7 @@ __all__ = [
     "CheckSameGridd",
     "DataError",
     "DiskError",
+    "DisplayValuesd",
     "FitRadiographd",
     "FitSlicesd",
     "Index",
