@@ -18,9 +18,9 @@ NAMES = {
         SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
     """,
     "transforms": """
-        AsInFiled BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd RandExposured
-        RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
+        AsInFiled BoxesToMaskd CTReader CheckFrontald CheckSameGridd DisplayValuesd FitRadiographd FitSlicesd
+        KeepInsided LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd
+        RandExposured RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
     """,
     "torch.nn": """
         BCEWithLogitsLoss

@@ -55,9 +55,15 @@ class FitSquare:
             before, after = tuple(image.shape[1:]), resized.shape
             settings = {"mode": "bilinear", "align_corners": TraceKeys.NONE, "dtype": "float32", "new_dim": 0}
             resize = Resize(after, mode="bilinear")
-            how = {"orig_size": before, "transform_info": resize.get_transform_info(), "extra_info": settings}
             result.copy_meta_from(
-                resize.track_transform_meta(image, sp_size=after, affine=scale_affine(before, after), **how)
+                resize.track_transform_meta(
+                    image,
+                    sp_size=after,
+                    affine=scale_affine(before, after),
+                    extra_info=settings,
+                    orig_size=before,
+                    transform_info=resize.get_transform_info(),
+                )
             )
             result.meta.pop(LEVELS, None)  # of what it no longer holds
         return self.pad(result)

@@ -85,7 +85,7 @@ def resample(integers: np.ndarray, levels: np.ndarray, shape: tuple[int, int]) -
     Returns:
         float32.
     """
-    factor = max(1, int(min(have / want for have, want in zip(integers.shape, shape, strict=True)) / GAP))
+    factor = max(1, int(min(integers.shape[0] / shape[0], integers.shape[1] / shape[1]) / GAP))
     rows = -(-ROWS // factor) * factor
     strips = (levels.take(integers[start : start + rows]) for start in range(0, len(integers), rows))
     reduced = np.concatenate([np.asarray(Image.fromarray(strip).reduce(factor)) for strip in strips])
