@@ -39,15 +39,13 @@ def reading(bundle: Bundle) -> None:
     """
     transforms = bundle.read(["inference"]).get_parsed_content("preprocessing").transforms
     read = Compose([transform for transform in transforms if getattr(transform, "names", None) != ("shown",)])
-    print(
-        f"medians of {ROUNDS} rounds, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.machine()}"
-    )
+    threads = torch.get_num_threads()
+    print(f"medians of {ROUNDS} rounds, {threads} threads of {os.cpu_count()} cores, {platform.machine()}")
     print(f"torch {torch.__version__}, pydicom {pydicom.__version__}, Pillow {PIL.__version__}")
     print(f"{'':36}{'bare ms':>9}{'read ms':>9}  ratio")
     with tempfile.TemporaryDirectory() as folder:
         for name, path in draw_files(Path(folder)).items():
-            ways: list[Callable[[], Any]] = [lambda path=path: bare(path), lambda path=path: read({"image": str(path)})]
-            rounds = [[_milliseconds(way) for way in ways] for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
+            rounds = [_alternately(path, read) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
             alone, whole = (statistics.median(times) for times in zip(*rounds, strict=True))
             ratio = statistics.median(whole / alone for alone, whole in rounds)
             print(f"{name:36}{alone:9.1f}{whole:9.1f}  {ratio:5.2f}")
@@ -82,7 +80,10 @@ def draw_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _milliseconds(way: Callable[[], Any]) -> float:
-    since = time.perf_counter()
-    way()
-    return 1000 * (time.perf_counter() - since)
+def _alternately(path: Path, read: Callable[[dict[str, str]], Any]) -> tuple[float, float]:
+    """Milliseconds of bare decoding and of reading."""
+    start = time.perf_counter()
+    bare(path)
+    between = time.perf_counter()
+    read({"image": str(path)})
+    return 1000 * (between - start), 1000 * (time.perf_counter() - between)

@@ -16,7 +16,7 @@ from PIL import Image
 LEVELS = "levels"  # the key of the metadata
 STEPS = 65536  # that floating point values are put in
 ROWS = 128  # that are looked up at a time: they stay in the processor's cache
-GAP = 2  # how many pixels of the grid between for one of the result, at least
+GAP = 3  # pixels of the grid between for one of the result, at least
 
 
 def grey_levels(image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def grey_levels(image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         return values.astype(np.intp) if values.dtype.kind == "f" else values, np.asarray(image.meta[LEVELS])
     low, high = values.min(), values.max()
     if values.dtype.kind == "f":
-        scale = max(float(high) - float(low), np.finfo(np.float32).tiny) / (STEPS - 1)
+        scale = max(float(high) - float(low), 1e-30) / (STEPS - 1)
         return ((values - low) / scale).round().astype(np.uint16), (low + scale * np.arange(STEPS)).astype(np.float32)
     return (values if low >= 0 else values - low), np.arange(min(low, 0), int(high) + 1, dtype=np.float32)
 
@@ -74,7 +74,7 @@ def resample(integers: np.ndarray, levels: np.ndarray, shape: tuple[int, int]) -
     """The image of the values in another size: each pixel a mean of those under it, the nearer the heavier.
 
     It is that of Pillow's ``Image.resize`` with ``BILINEAR`` and a ``reducing_gap``: means of whole squares first, as
-    large as leaves twice the pixels that are wanted, then a triangle as wide as two pixels of the result. Nothing
+    large as leave three times the pixels that are wanted, then a triangle as wide as two pixels of the result. Nothing
     beyond the border is mixed in. Where the image gets larger this is bilinear interpolation.
 
     Args:
