@@ -135,12 +135,13 @@ def test_only_manifests_know_data_sets_by_name():
 
 
 OPENERS = re.compile(r"dcmread\(|\.pixel_array\b|Image\.open\(|nibabel\.load\(|imread\(|\bPILReader\b|\bITKReader\b")
+BENCHMARK = "pipelines/timing/reading.py"  # times bare decoding, of files that it has drawn itself
 
 
 def test_only_the_room_of_files_opens_and_decodes_them():
     """Whatever reads an image goes by the limits on what decoding it may take."""
     opening = {str(path) for path in MODULES if OPENERS.search(_code(path)) and path.parent.name != "files"}
-    assert not opening
+    assert opening == {BENCHMARK}
 
 
 def _code(path: Path) -> str:
@@ -177,6 +178,8 @@ NOT_ATOMIC = {
     "pipelines/prediction/records.py",  # appends a line, and passes over one that was cut short
     "pipelines/phantoms/radiographs.py",  # both draw into a folder that appears once it is complete
     "pipelines/phantoms/ct.py",
+    BENCHMARK,  # draws into a temporary folder
+    "pipelines/timing/prediction.py",  # as does this
     "pipelines/sharing/export.py",  # its `write` is given a temporary file
     "pipelines/label/server.py",  # copies MONAI Label's application anew at each start
 }

@@ -36,15 +36,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(bundle: str, names: str, **settings: Any) -> int:
-    from transforms import DataError
 
     from ..bundle import Bundle
     from ..prediction.predict import predict
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)
-    if settings.get("overlay_size", 1) < 1:
-        raise DataError("--overlay_size is in pixels, at least 1. To write no overlays give --no-overlays.")
     return predict(found, hide_names=names == "hash", **settings)
 
 

@@ -1,4 +1,4 @@
-"""``benchmark`` and ``latency``: how fast a bundle trains, and how fast its network answers."""
+"""``benchmark`` and ``latency``: how fast a bundle trains, reads and predicts, and how fast its network answers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ from typing import Any
 
 from .verb import Verb, add_bundle, add_data
 
+SUBJECTS = ("training", "reading", "outputs", "prediction", "growth")
+
 
 def add_benchmark_arguments(parser: ArgumentParser) -> None:
+    text = "training: beside the usual way; reading: beside bare decoding; outputs, prediction: beside plain MONAI; "
+    parser.add_argument("subject", choices=SUBJECTS, help=text + "growth: what more images cost")
     add_bundle(parser)
     add_data(parser)
 
 
-def run_benchmark(bundle: str, **overrides: Any) -> None:
-    from ..bundle import Bundle
-    from ..timing.training import benchmark
+def run_benchmark(subject: str, bundle: str, **overrides: Any) -> None:
+    from importlib import import_module
 
-    benchmark(Bundle.find(bundle), **overrides)
+    from transforms import DataError
+
+    from ..bundle import Bundle
+
+    if subject != "training" and overrides:
+        raise DataError(f"{subject} is timed on phantoms: leave out --manifest and --dataset_dir.")
+    module = import_module(f"..timing.{'prediction' if subject == 'growth' else subject}", __package__)
+    getattr(module, "benchmark" if subject == "training" else subject)(Bundle.find(bundle), **overrides)
 
 
 def run_latency(bundle: str) -> None:
@@ -29,7 +39,7 @@ def run_latency(bundle: str) -> None:
 
 BENCHMARK = Verb(
     "benchmark",
-    "images per second of training, beside the usual way, as ratios",
+    "how fast training, reading and prediction are, beside other ways, as ratios from one run",
     add_benchmark_arguments,
     run_benchmark,
 )

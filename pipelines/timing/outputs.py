@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from monai.transforms import (
     KeepLargestConnectedComponentd,
     MapTransform,
     SaveImage,
+    Transform,
 )
 from PIL import Image
 from scipy.ndimage import binary_erosion
@@ -29,12 +30,26 @@ from scipy.ndimage import binary_erosion
 from transforms import BackToImaged, FitRadiographd, KeepPartsd, OutputLayout, SaveFiled, SaveMaskd, SaveOverlayd
 from transforms.files.atomic import atomic_path
 
+from ..bundle import Bundle
+
 SHAPES = ((1024, 1024), (4000, 3000))  # columns and rows: of DICOM as the challenge has it, of a photograph of a film
-NETWORK_SIZE, OVERLAY_SIZE, THRESHOLD = 256, 1024, 0.5
 COLOUR = np.array([255, 127, 14], np.float32)
 
 Data = dict[Hashable, Any]
 Part = Callable[[Data], Mapping[Hashable, Any]]
+
+
+class Settings(NamedTuple):
+    """What a bundle says of its outputs."""
+
+    image_size: int
+    threshold: float
+    overlay_size: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Settings:
+        parser = bundle.read(["inference"])
+        return cls(*(parser.get_parsed_content(name) for name in cls._fields))
 
 
 class PlainMask(SaveFiled):
@@ -60,7 +75,7 @@ class PlainOverlay(SaveFiled):
             Image.fromarray(np.clip(picture, 0, 255).round().astype(np.uint8)).save(scratch, format="png")
 
 
-def outputs(shapes: Sequence[tuple[int, int]] = SHAPES, rounds: int = 5) -> None:
+def outputs(bundle: Bundle, shapes: Sequence[tuple[int, int]] = SHAPES, rounds: int = 5) -> None:
     """Time what follows the network, part by part, on one thread and in turn, and print medians and their ratios.
 
     Both ways get the same probabilities, of two lungs with specks and holes, and the same noisy image. Before: MONAI's
@@ -68,6 +83,7 @@ def outputs(shapes: Sequence[tuple[int, int]] = SHAPES, rounds: int = 5) -> None
     After: what the bundles' configurations name.
 
     Args:
+        bundle: of radiographs, whose size of images, threshold and size of overlays are taken.
         shapes: columns and rows of the images.
         rounds: how often each way is timed.
     """
@@ -79,16 +95,18 @@ def outputs(shapes: Sequence[tuple[int, int]] = SHAPES, rounds: int = 5) -> None
                 f"after the network: milliseconds an image, medians of {rounds} rounds, one of {os.cpu_count()} cores"
             )
             for shape in shapes:
-                _print(shape, *_time(shape, rounds, Path(folder)))
+                _print(shape, *_time(Settings.of(bundle), shape, rounds, Path(folder)))
     finally:
         torch.set_num_threads(threads)
 
 
-def _time(shape: tuple[int, int], rounds: int, folder: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+def _time(
+    settings: Settings, shape: tuple[int, int], rounds: int, folder: Path
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Milliseconds of each part, before and after."""
-    fit = FitRadiographd("image", NETWORK_SIZE, (0.5, 99.5), mode="bilinear")
-    data = _drawn(shape, fit, folder)
-    ways = [plain_outputs(fit, folder / "before"), _after(folder / "after")]
+    fit = FitRadiographd("image", settings.image_size, (0.5, 99.5), mode="bilinear")
+    data = _drawn(settings.image_size, shape, fit, folder)
+    ways = [plain_outputs(fit, folder / "before", settings.threshold), _after(folder / "after", settings)]
     times: list[dict[str, list[float]]] = [{name: [] for name in way} for way in ways]
     for number in range(rounds + 1):  # in turn, so that a machine that gets slower does so for both
         for way, found in zip(ways, times, strict=True):
@@ -101,19 +119,20 @@ def _time(shape: tuple[int, int], rounds: int, folder: Path) -> tuple[dict[str, 
     return times[0], times[1]
 
 
-def plain_outputs(fit: MapTransform, folder: Path) -> dict[str, Part]:
+def plain_outputs(fit: Transform, folder: Path, threshold: float) -> dict[str, Part]:
     """What a script would do, part by part: MONAI's transforms at the image's full size.
 
     Args:
         fit: what brought the image to the network's grid.
         folder: where masks and overlays go.
+        threshold: of probabilities.
     """
     return {
         "back to the image": Compose(
             [
                 Invertd("pred", Compose([fit]), orig_keys="image", nearest_interp=False),
                 CopyItemsd("pred", names="probability"),
-                AsDiscreted("pred", threshold=THRESHOLD, dtype=torch.uint8),
+                AsDiscreted("pred", threshold=threshold, dtype=torch.uint8),
             ]
         ),
         "largest parts, holes": Compose([KeepLargestConnectedComponentd("pred", num_components=2), FillHolesd("pred")]),
@@ -122,23 +141,23 @@ def plain_outputs(fit: MapTransform, folder: Path) -> dict[str, Part]:
     }
 
 
-def _after(folder: Path) -> dict[str, Part]:
+def _after(folder: Path, settings: Settings) -> dict[str, Part]:
     return {
-        "largest parts, holes": KeepPartsd("pred", THRESHOLD, number=2),
-        "back to the image": BackToImaged("pred", THRESHOLD),
+        "largest parts, holes": KeepPartsd("pred", settings.threshold, number=2),
+        "back to the image": BackToImaged("pred", settings.threshold),
         "mask": SaveMaskd("pred", OutputLayout(folder, folder, "mask")),
-        "overlay": SaveOverlayd("pred", OutputLayout(folder, folder, "overlay"), "shown", OVERLAY_SIZE),
+        "overlay": SaveOverlayd("pred", OutputLayout(folder, folder, "overlay"), "shown", settings.overlay_size),
     }
 
 
-def _drawn(shape: tuple[int, int], fit: MapTransform, folder: Path) -> Data:
+def _drawn(size: int, shape: tuple[int, int], fit: MapTransform, folder: Path) -> Data:
     """An image as the reader gives it, as the network sees it, and probabilities, both ways' input."""
     random = np.random.default_rng(0)
     image = np.linspace(0.2, 0.8, shape[0], dtype=np.float32)[:, None] + random.normal(0, 0.01, shape)
     meta = {"filename_or_obj": str(folder / "image.png"), "file_shape": shape, "original_affine": np.eye(4)}
     shown = MetaTensor(torch.from_numpy(image.astype(np.float32))[None], affine=torch.eye(4), meta=meta)
     data: Data = dict(fit({"image": shown}))
-    x, y = np.meshgrid(*[(np.arange(NETWORK_SIZE) + 0.5) / NETWORK_SIZE] * 2, indexing="ij")
+    x, y = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     lungs = sum(np.exp(-(((x - side) / 0.14) ** 2) - ((y - 0.5) / 0.3) ** 2) for side in (0.3, 0.7))
     specks = random.random(x.shape)
     lungs = np.where(specks < 0.002, 1 - lungs, lungs)

@@ -12,9 +12,10 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ def prediction(bundle: Bundle, drawn: int = DRAWN, rounds: int = ROUNDS) -> None
             for number in range(rounds + 1):  # in turn; the first warms up
                 out = Path(folder) / f"{images.name}-{number}"
                 found = [
-                    _seconds(lambda: [plain(path, out / "plain") for path in sorted(images.iterdir())]),  # noqa: B023
+                    _seconds(lambda: plain.run(sorted(images.iterdir()), out / "plain")),  # noqa: B023
                     _seconds(_predicting(bundle, images, out / "ours", weights)),
                     plain.network_seconds(drawn),
                 ]
@@ -114,9 +115,14 @@ class _PlainLoop:
         self.network = parser.get_parsed_content("network_def").eval()
         self.network.load_state_dict(torch.load(weights, weights_only=True))
         self.size, (lower, upper) = parser["image_size"], parser["percentiles"]
+        self.threshold = parser.get_parsed_content("threshold")
         self.scale = ScaleIntensityRangePercentilesd("image", lower, upper, b_min=0.0, b_max=1.0, clip=True)
 
-    def __call__(self, path: Path, folder: Path) -> None:
+    def run(self, paths: Sequence[Path], folder: Path) -> None:
+        for path in paths:
+            self._predict(path, folder)
+
+    def _predict(self, path: Path, folder: Path) -> None:
         image = torch.from_numpy(bare(path).T.astype(np.float32) / 255)[None]
         meta = {"filename_or_obj": str(path), "file_shape": tuple(image.shape[1:]), "original_affine": torch.eye(4)}
         shown = MetaTensor(image, affine=torch.eye(4), meta=meta)
@@ -131,10 +137,11 @@ class _PlainLoop:
         )
         data = dict(fit({"image": shown.clone()}))
         with torch.no_grad():
-            data["pred"] = self.network(data["image"][None].as_tensor())[0].sigmoid()
+            logits = self.network(data["image"][None].as_tensor())[0]
+            data["pred"] = MetaTensor(logits.sigmoid(), meta=dict(data["image"].meta))
         data["shown"] = shown
         folder.mkdir(parents=True, exist_ok=True)
-        for part in plain_outputs(fit, folder).values():
+        for part in plain_outputs(fit, folder, self.threshold).values():
             data = dict(part(data))
 
     def network_seconds(self, images: int) -> float:
@@ -144,7 +151,7 @@ class _PlainLoop:
 
 
 def _predicting(bundle: Bundle, images: Path, out: Path, weights: Path) -> Callable[[], int]:
-    settings = {"reader#unknown_spacing": "pixels", "weights": str(weights)}
+    settings: dict[str, Any] = {"reader#unknown_spacing": "pixels", "weights": str(weights)}
     return lambda: Prediction(bundle, images, out, **settings).run()
 
 
@@ -159,7 +166,8 @@ def _dicom(path: Path, rng: np.random.Generator) -> None:
     write_dicom(path.with_suffix(".dcm"), draw_radiograph(rng, (SIDE, SIDE), "Normal").pixels, "phantom", rng)
 
 
-def _png(path: Path, rng: np.random.Generator, shape: tuple[int, int] = LARGE) -> None:
+def _png(path: Path, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> None:
+    shape = shape or LARGE
     pixels = draw_radiograph(rng, (SIDE, SIDE), "Normal").pixels
     large = np.asarray(Image.fromarray(pixels).resize(shape[::-1])) + rng.normal(0, 1, shape)
     Image.fromarray(np.clip(large, 0, 255).astype(np.uint8)).save(path.with_suffix(".png"))

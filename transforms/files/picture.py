@@ -57,21 +57,28 @@ def stored_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:
     return _decoded(path, limits, stored=True)
 
 
-def grey_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:
+def picture_levels(path: Path, limits: Limits = LIMITS) -> tuple[np.ndarray, np.ndarray]:
     """Decode a picture as a viewer shows it: turned as its EXIF orientation says, colour as luminance.
 
     Transparent pixels are black. It is decoded by another process: see :func:`worker.decoded`.
 
     Returns:
-        float32 of shape (rows, columns), 0 black to 1 white.
+        integers of shape (rows, columns), none below 0; and the value of each integer, float32, 0 black to 1 white.
 
     Raises:
         DataError: if the file is too large, damaged or cut short, or does what ``limits`` do not allow.
     """
-    values = _decoded(path, limits, stored=False)
-    if values.dtype.itemsize > 1:  # 16 bits, which Pillow may give as 32
-        return (values.astype(np.float32) / 65535).clip(0, 1)
-    return values.astype(np.float32) / 255
+    integers = _decoded(path, limits, stored=False)
+    if integers.dtype.itemsize > 2:  # 16 bits, which Pillow may give as 32
+        integers = integers.clip(0, 65535).astype(np.uint16)
+    most = np.iinfo(integers.dtype).max
+    return integers, np.arange(most + 1, dtype=np.float32) / most
+
+
+def grey_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:
+    """The picture of :func:`picture_levels` as float32 of shape (rows, columns), 0 black to 1 white."""
+    integers, levels = picture_levels(path, limits)
+    return levels.take(integers)
 
 
 def _decoded(path: Path, limits: Limits, stored: bool) -> np.ndarray:

@@ -27,8 +27,8 @@ from . import decoder
 
 Shapes = Sequence[tuple[int, ...]]
 MEMORY_GB, SECONDS = 2.0, 30.0  # the readers' defaults
-GB = 10**9
 LOG_END = 2000  # bytes of what a process said before it died
+GB = 10**9
 PARTS = 30  # of the time that a file may take
 
 
@@ -112,6 +112,7 @@ class _Worker:
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take address space
         self.process = subprocess.Popen(
             [sys.executable, str(Path(decoder.__file__)), json.dumps([str(folder) for folder in sys.path])],
+            pipesize=2**20 if sys.platform == "linux" else -1,  # bytes: fewer turns between two processes
             bufsize=0,  # so that a fork never holds half a request
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -138,8 +139,7 @@ class _Worker:
             late.set()
             self.process.kill()
 
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
+        (watcher := threading.Thread(target=watch, daemon=True)).start()
         try:
             self._write(decoder.packed(request) + payload)
             (length,) = decoder.LENGTH.unpack(self._read(decoder.LENGTH.size))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import Resize, SpatialPad
-from monai.utils import TraceKeys
+from monai.transforms.utils import scale_affine
+from monai.utils import TraceKeys, convert_to_tensor
+
+from .levels import LEVELS
 
 MASK = "nearest-exact"  # the mode of masks; "nearest" takes the pixel below, and so shifts by a part of a pixel
 
@@ -29,12 +33,40 @@ class FitSquare:
 
         Where an image, not a mask, gets smaller it is smoothed before.
         """
-        x, y, *others = image.shape[1:]
+        shape = (*self.shape(image), *image.shape[3:])
+        smaller = max(image.shape[1:3]) > self.size
+        return self.pad(Resize(shape, mode=mode, anti_aliasing=mode != MASK and smaller)(image))
+
+    def shape(self, image: torch.Tensor) -> tuple[int, int]:
+        """Of the result along x and y, before it is padded."""
+        x, y = image.shape[1:3]
         scale = self.size / max(x, y)
-        # at least 1 pixel: the inverse of nothing is nothing
-        shape = (max(1, round(x * scale)), max(1, round(y * scale)), *others)
-        resized = Resize(shape, mode=mode, anti_aliasing=mode != MASK and scale < 1)(image)
-        return self.pad(resized)
+        return max(1, round(x * scale)), max(1, round(y * scale))  # the inverse of nothing is nothing
+
+    def place(self, image: torch.Tensor, resized: np.ndarray) -> torch.Tensor:
+        """What was resized by other means, as :meth:`__call__` gives it: padded, and to be inverted by MONAI's Resize.
+
+        Args:
+            image: of shape (1, x, y).
+            resized: of the shape of :meth:`shape`, float32.
+        """
+        result = convert_to_tensor(resized[None], track_meta=get_track_meta())
+        if isinstance(result, MetaTensor):
+            before, after = tuple(image.shape[1:]), resized.shape
+            settings = {"mode": "bilinear", "align_corners": TraceKeys.NONE, "dtype": "float32", "new_dim": 0}
+            resize = Resize(after, mode="bilinear")
+            result.copy_meta_from(
+                resize.track_transform_meta(
+                    image,
+                    sp_size=after,
+                    affine=scale_affine(before, after),
+                    extra_info=settings,
+                    orig_size=before,
+                    transform_info=resize.get_transform_info(),
+                )
+            )
+            result.meta.pop(LEVELS, None)  # of what it no longer holds
+        return self.pad(result)
 
     def inverse(self, image: MetaTensor) -> torch.Tensor:
         """Back to the shape before, as the tensor remembers it, in the mode that it had or that Invertd has set."""

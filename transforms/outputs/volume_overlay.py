@@ -67,9 +67,8 @@ class SaveVolumeOverlayd(SaveFiled):
         places = np.linspace(labelled[-1], labelled[0], COLUMNS * ROWS).round().astype(int)
         tiles = []
         for place in dict.fromkeys(places.tolist()):  # a slice once
-            slices = (np.asarray(volume[..., place].cpu()).T for volume in (image, labels))
-            grey, classes = shrunk(*slices, size=self.size)
-            tiles.append(class_overlay(grey / np.float32(255), classes))
+            shown, classes = shrunk(image[None, ..., place], np.asarray(labels[..., place].cpu()), self.size)
+            tiles.append(class_overlay(shown.T, classes.T))
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
         rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
         save_png(np.concatenate(rows), path)

@@ -9,8 +9,6 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ..errors import DataError
-from ..files.dicom import decode
-from ..files.worker import Limits
 from .header import LARGEST_VALUE, named, number
 
 try:
@@ -18,23 +16,50 @@ try:
 except ImportError:  # pydicom 2, which MONAI Label pins
     from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi  # type: ignore[no-redef]
 
+MOST_LEVELS = 2**16  # between the least and the greatest stored value; beyond, only those that are there count
 SMALLEST_SLOPE = 1 / LARGEST_VALUE  # of a rescale: less makes all pixels alike
 # The window width that shows nothing, by the VOI function, PS3.3 C.11.2.1.2 and C.11.2.1.3
 NARROWEST = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
 
 
-def display_values(dataset: Dataset, path: Path, limits: Limits) -> np.ndarray:
-    """Decode a radiograph into the values meant for display.
+def display_levels(stored: np.ndarray, dataset: Dataset, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What the stored values of a radiograph mean on a display, worked out once for each value.
+
+    Args:
+        stored: integers of any shape.
+        dataset: the header that says what they mean.
+        path: the file, for errors.
 
     Returns:
-        float32 of shape (rows, columns), 0 black to 1 white.
+        integers of the same shape, none below 0; and the value of each integer, float32, 0 black to 1 white.
 
     Raises:
-        DataError: as :func:`transforms.files.dicom.decode`, or if the window or the rescale cannot be, or all pixels
-            are shown alike.
+        DataError: if the window or the rescale cannot be, or all pixels are shown alike.
     """
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    low, high = int(stored.min()), int(stored.max())
+    first = min(low, 0)
+    if high - first < MOST_LEVELS:
+        values = np.arange(first, high + 1).astype(stored.dtype)
+        # the difference is right in as many bits without a sign, even where it is too large with one
+        integers = stored if first == 0 else (stored - stored.dtype.type(first)).view(f"u{stored.dtype.itemsize}")
+    else:
+        first = low
+        values, places = np.unique(stored, return_inverse=True)
+        integers = places.reshape(stored.shape)
+    levels = _display_values(values, dataset, path)
+    shown = levels[low - first]
+    if shown == levels[-1] and np.ptp(levels.take(integers)) == 0:  # which are both on the image
+        raise DataError(
+            f"{path}: all its pixels, stored as {low} to {high}, are shown alike, as {shown:g} of 0 black to 1 "
+            "white. Leave it out if it is empty; else correct its window, LUT, rescale or padding."
+        )
+    return integers, levels
+
+
+def _display_values(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """Float32, 0 black to 1 white."""
     _check_rescale(dataset, path)
-    stored = decode(dataset, path, limits)
     # whose index would overflow in 16 bits
     modality = apply_modality_lut(stored.astype(np.int32) if "ModalityLUTSequence" in dataset else stored, dataset)
     if "VOILUTSequence" in dataset:
@@ -48,11 +73,6 @@ def display_values(dataset: Dataset, path: Path, limits: Limits) -> np.ndarray:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shown = 1 - shown
     shown[_is_padding(stored, dataset)] = 0
-    if shown.min() == shown.max():
-        raise DataError(
-            f"{path}: all its pixels, stored as {stored.min()} to {stored.max()}, are shown alike, as {shown.min():g} "
-            "of 0 black to 1 white. Leave it out if it is empty; else correct its window, LUT, rescale or padding."
-        )
     return shown
 
 

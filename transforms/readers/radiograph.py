@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import nibabel
 import numpy as np
+import torch
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 from nibabel.affines import voxel_sizes
@@ -21,11 +22,12 @@ from pydicom.errors import InvalidDicomError
 
 from ..errors import DataError
 from ..files.bounds import check_regular, check_size
-from ..files.dicom import first_bytes, naming, open_dicom, raw_element
+from ..files.dicom import decode, first_bytes, naming, open_dicom, raw_element
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
-from ..files.picture import grey_values, is_picture, open_picture
+from ..files.picture import is_picture, open_picture, picture_levels
 from ..files.worker import MEMORY_GB, SECONDS, Limits
-from .display import display_values
+from ..grid.levels import LEVELS
+from .display import display_levels
 from .header import check_bits, check_length, check_spacing, check_values, named
 
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
@@ -60,6 +62,9 @@ class RadiographReader(ImageReader):
             goes on with a spacing of 1, so that lengths are pixels and the metadata's ``spacing_known`` is False.
         memory_gb: that decoding may take, in 10^9 bytes: see :class:`transforms.files.worker.Limits`.
         seconds: that decoding may take.
+        indexed: whether the array holds integers instead, and the metadata's ``levels`` the value of each, float32: a
+            quarter or half of the memory, see :mod:`transforms.grid.levels`. LoadImaged then needs a ``dtype`` of None,
+            and FitRadiographd and SaveOverlayd know what to do. A NIfTI file's values stay as they are.
 
     Raises:
         DataError: from ``get_data``, if the file is missing, is not DICOM, is cut short, is in colour, has several
@@ -74,11 +79,13 @@ class RadiographReader(ImageReader):
         unknown_spacing: Literal["refuse", "pixels"] = "refuse",
         memory_gb: float = MEMORY_GB,
         seconds: float = SECONDS,
+        indexed: bool = False,
     ):
         super().__init__()
         if unknown_spacing not in ("refuse", "pixels"):
             raise ValueError(f"unknown_spacing is {unknown_spacing!r}; it must be 'refuse' or 'pixels'.")
         self.unknown_spacing = unknown_spacing
+        self.indexed = indexed
         self.limits = Limits(memory_gb, seconds)
 
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
@@ -145,14 +152,21 @@ class RadiographReader(ImageReader):
 
     def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
         opened, spacing = self.open(img)
+        more: dict[str, Any] = {}
         with naming(img):
-            values = _columns_first(opened, img, self.limits)
-            check_values(values, img)
+            if isinstance(opened, nibabel.Nifti1Image):
+                values = _nifti_values(opened, img, self.limits)
+                check_values(values, img)
+            else:
+                integers, levels = _levels(opened, img, self.limits)
+                values, more = (integers, {LEVELS: levels}) if self.indexed else (levels.take(integers), {})
+                values = _columns_first(values)
         spacing_x, spacing_y = spacing or (1.0, 1.0)
         affine, shape = np.diag([-spacing_x, -spacing_y, 1.0, 1.0]), values.shape
         if isinstance(opened, nibabel.Nifti1Image):
             affine, shape = np.asarray(opened.affine, float), opened.shape
-        return np.ascontiguousarray(values), {
+        return values, {
+            **more,
             MetaKeys.AFFINE: affine,
             MetaKeys.ORIGINAL_AFFINE: affine.copy(),
             MetaKeys.SPACE: SpaceKeys.RAS.value,
@@ -163,12 +177,24 @@ class RadiographReader(ImageReader):
         }
 
 
-def _columns_first(opened: Opened, path: Path, limits: Limits) -> np.ndarray:
-    """Decode a file, float32 of shape (x, y), 0 black to 1 white."""
+def _levels(opened: Dataset | Image, path: Path, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
+    """Decode a file: integers of shape (rows, columns), and the value of each, float32, 0 black to 1 white."""
     if isinstance(opened, Dataset):
-        return display_values(opened, path, limits).T
-    if not isinstance(opened, nibabel.Nifti1Image):
-        return grey_values(path, limits).T
+        return display_levels(decode(opened, path, limits), opened, path)
+    integers, levels = picture_levels(path, limits)
+    check_values(levels[[integers.min(), integers.max()]], path)
+    return integers, levels
+
+
+def _columns_first(values: np.ndarray) -> np.ndarray:
+    """As (x, y). MONAI makes int32 of uint16, which torch hardly knows: int16 holds what lies below 2^15 as well."""
+    if values.dtype == np.uint16 and values.max() < 2**15:
+        values = values.view(np.int16)
+    return torch.from_numpy(values).T.contiguous().numpy()  # in blocks, where NumPy goes across the whole image
+
+
+def _nifti_values(opened: nibabel.Nifti1Image, path: Path, limits: Limits) -> np.ndarray:
+    """Float32 of shape (x, y), 0 black to 1 white."""
     values = voxels(opened, path, limits).reshape(plane_of(opened, path))
     low, high = values.min(), values.max()
     if low >= 0 and high <= 1 and np.issubdtype(opened.get_data_dtype(), np.floating):

@@ -33,11 +33,12 @@ def test_arguments_reach_the_function(call):
     }
 
 
-def test_overlays_can_be_left_out_and_have_a_size_of_a_pixel_at_least(call, capsys, monkeypatch):
+def test_overlays_can_be_left_out_and_have_a_size_of_a_pixel_at_least(call, misused):
     assert not call("predict lungs --input DIR --output OUT --no-overlays", predict, "predict")[1]["pictures"]
-    monkeypatch.chdir(ROOT)
-    assert main(["predict", "lungs", "--input", "DIR", "--output", "OUT", "--overlay_size", "0"]) == 2
-    assert "--overlay_size is in pixels, at least 1" in capsys.readouterr().err
+    for option in ("--overlay_size", "--workers", "--batch_size"):
+        for value in ("0", "-1", "x", "1.5"):
+            told = misused(f"predict lungs --input DIR --output OUT {option} {value}")
+            assert f"{option}: " in told and "whole number above 0" in told
 
 
 @pytest.mark.parametrize("name", FORMATS)

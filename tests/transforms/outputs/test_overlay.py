@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.transforms import LoadImage
 from PIL import Image
 
-from transforms import OutputLayout, SaveOverlayd, overlay
+from transforms import OutputLayout, RadiographReader, SaveOverlayd, overlay
+from transforms.outputs.overlay import shrunk
+
+
+def made(image, mask, size):
+    """An overlay of pictures, (rows, columns)."""
+    image, mask = shrunk(torch.from_numpy(image.T)[None], mask.T, size)
+    return overlay(image.T, mask.T)
 
 
 def test_overlay_marks_the_mask_and_nothing_else():
@@ -38,21 +46,38 @@ def test_the_longer_side_has_at_most_so_many_pixels(shape, size, expected):
     image, mask = np.full(shape, 0.4, np.float32), np.zeros(shape, np.uint8)
     mask[shape[0] // 3 :, shape[1] // 2 :] = 1
     for order in (np.ascontiguousarray, np.asfortranarray):  # of the memory, as readers give it and as pictures are
-        picture = overlay(order(image), order(mask), size)
+        picture = made(order(image), order(mask), size)
         assert picture.shape == (*expected, 3)
         rows, columns = np.nonzero((picture != 102).any(axis=2))
         ends = rows.min() / expected[0], columns.min() / expected[1]
         assert np.abs(np.array(ends) - (1 / 3, 1 / 2)).max() < 1 / min(expected) + 1e-9 or expected[0] == 1
 
 
-def test_what_is_made_smaller_has_the_means_of_its_pixels():
-    """Against the area resampling of Pillow, on noise, where single pixels would differ by as much as the noise."""
+@pytest.mark.parametrize("size", [300, 250])
+def test_what_is_made_smaller_has_the_means_of_its_pixels(size):
+    """Against Pillow, on noise, where single pixels would differ by as much as the noise."""
     image = np.random.default_rng(1).random((600, 900)).astype(np.float32)
-    picture = overlay(image, np.zeros(image.shape, np.uint8), 300)[..., 0]
-    expected = np.asarray(Image.fromarray(image).resize((300, 200), Image.Resampling.BOX)) * 255
-    assert np.abs(picture - expected).max() <= 0.51
-    picture = overlay(image, np.zeros(image.shape, np.uint8), 250)[..., 0]  # which does not divide it
-    assert picture.shape == (167, 250) and picture.std() < image.std() * 255 / 2 and abs(picture.mean() - 127.5) < 2
+    picture = made(image, np.zeros(image.shape, np.uint8), size)[..., 0]
+    expected = np.asarray(Image.fromarray(image).resize(picture.shape[::-1], Image.Resampling.BILINEAR)) * 255
+    assert np.abs(picture - expected).max() <= 0.51 and picture.std() < image.std() * 255 / 2
+
+
+def test_integers_are_shown_as_the_values_that_they_mean(write_dicom):
+    """Of a radiograph that is stored the other way round, as it is and made smaller."""
+    ramp = np.add.outer(np.arange(24), np.arange(32)).astype(np.uint8) * 4
+    path = write_dicom(ramp, PhotometricInterpretation="MONOCHROME1")
+    for indexed in (True, False):
+        load = LoadImage(RadiographReader(indexed=indexed), dtype=None, image_only=True, ensure_channel_first=True)
+        for size, expected in ((None, 255 - ramp), (32, 255 - ramp), (16, None)):
+            image, mask = shrunk(load(path), np.zeros((32, 24), np.uint8), size)
+            picture = overlay(image.T, mask.T)[..., 0]
+            if expected is None:
+                assert (
+                    picture.shape == (12, 16)
+                    and np.abs(picture[1:-1, 1:-1] - (255.0 - ramp)[2:-2:2, 2:-2:2] + 4).max() <= 1
+                )
+            else:
+                assert np.array_equal(picture, expected)
 
 
 def test_overlay_is_saved_in_the_image_s_own_grid(tmp_path):

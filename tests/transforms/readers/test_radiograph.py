@@ -81,6 +81,57 @@ def test_padding_is_black_also_in_monochrome1(write_dicom):
     np.testing.assert_allclose(array[:, 0], [0, 0, 1 - 10 / 255, 1 - 200 / 255], atol=1e-6)
 
 
+LUT = Dataset()
+LUT.LUTDescriptor = [4096, 0, 12]
+LUT.add_new("LUTData", "OW", np.random.default_rng(0).integers(0, 4096, 4096).astype("<u2").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("pixels", "tags"),
+    [
+        (RAMP, {}),
+        (RAMP, {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 6, "PixelPaddingRangeLimit": 60}),
+        (RAMP, {"VOILUTSequence": [LUT]}),
+        (RAMP, {"WindowCenter": 1800, "WindowWidth": 900, "VOILUTFunction": "SIGMOID"}),
+        (RAMP.astype(np.int16) - 2000, {"RescaleSlope": 2, "RescaleIntercept": -100}),
+        ((RAMP >> 4).astype(np.uint8), {"bits": 8}),
+        (RAMP * np.uint16(18), {"bits": 16}),
+        (
+            (RAMP.astype(np.int32) * 18 - 32768).astype(np.int16),
+            {"bits": 16},
+        ),  # more between its ends than int16 holds
+        (RAMP.astype(np.uint32) * 100_000, {"bits": 32}),
+        (RAMP.astype(np.int32) * 100_000 - 100_000_000, {"bits": 32, "WindowCenter": 1e5, "WindowWidth": 1e6}),
+    ],
+    ids=str,
+)
+def test_integers_and_the_value_of_each(write_dicom, pixels, tags):
+    """The file's own where none lies below 0, and the value of each is exactly that which is given otherwise."""
+    path = write_dicom(pixels, **{"bits": 12, **tags})
+    integers, meta = RadiographReader(indexed=True).get_data(path)
+    values, _ = RadiographReader().get_data(path)
+    assert integers.dtype.kind in "ui" and integers.min() >= 0 and integers.shape == values.shape == (30, 20)
+    assert integers.dtype.itemsize <= pixels.dtype.itemsize * 2 and meta["levels"].dtype == np.float32
+    np.testing.assert_array_equal(meta["levels"][integers], values)
+    if tags.get("bits") != 32 and pixels.min() >= 0:
+        np.testing.assert_array_equal(integers, pixels.T)
+
+
+def test_integers_of_pictures(tmp_path):
+    for name, pixels in (("a.png", GREY), ("b.png", np.array([[0, 40000, 65535]], np.uint16))):
+        Image.fromarray(pixels).save(tmp_path / name)
+        integers, meta = RadiographReader("pixels", indexed=True).get_data(tmp_path / name)
+        np.testing.assert_array_equal(integers, pixels.T)
+        np.testing.assert_allclose(meta["levels"][integers], pixels.T / np.iinfo(pixels.dtype).max, atol=1e-7)
+
+
+def test_image_of_two_values_whose_least_and_greatest_are_shown_alike(write_dicom):
+    """It is not refused: something lies between."""
+    pixels = np.array([[0, 100, 200, 200]], np.uint8)
+    array, _ = read(write_dicom(pixels, PixelPaddingValue=200))
+    np.testing.assert_allclose(array[:, 0], [0, 100 / 255, 0, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("tags", "spacing"),
     [
