@@ -159,6 +159,7 @@ def test_a_deflated_bomb_costs_no_memory(write_dicom):
         RadiographReader().get_data(path)
 
 
+@pytest.mark.skipif(not hasattr(pydicom.Dataset, "pixel_array_options"), reason="pydicom 2 reads what is looked at")
 def test_long_values_are_read_when_they_are_asked_for(write_dicom):
     path = write_dicom(np.zeros((100, 100), np.uint8))
     dataset = open_dicom(path)
