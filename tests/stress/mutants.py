@@ -76,11 +76,12 @@ def _prepare() -> None:
     torch.set_num_threads(1)
 
 
-def _read(prepared: None, reader: str, path: Path, damaged: Path) -> tuple[str, str, int, int]:
+def _read(prepared: None, reader: str, path: Path | None, damaged: Path) -> tuple[str, str, int, int]:
     """Read a file: in the process of its own. The most memory that it and its decoders held comes with it."""
-    outcome, said = read_by(READERS[reader], reader, path, damaged)
-    if outcome == READ:
+    if path is None:
         close_workers()  # what they held is known when they have ended
+        return READ, "", *peak_mb()
+    outcome, said = read_by(READERS[reader], reader, path, damaged)
     own, decoder = peak_mb()
     if own > MOST_MB or decoder > MEMORY_GB * 1000:
         outcome, said = MEMORY, f"{own} MB, decoder {decoder} MB"
@@ -126,6 +127,8 @@ def read_mutants(number: int, seed: int, scratch: Path) -> Mutants:
                 if outcome == MEMORY:  # or all that follow would be over it too
                     process.close()
                 found.add(kind, outcome, f"{kind}, {way}, {n}: {said}")
+        *_, own, decoder = process("", None, scratch)
+        found.own_mb, found.decoder_mb = max(found.own_mb, own), max(found.decoder_mb, decoder)
     finally:
         process.close()
     return found
