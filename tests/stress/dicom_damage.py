@@ -108,7 +108,7 @@ def _written(dataset: Dataset) -> bytes:
     body.is_little_endian, body.is_implicit_VR = True, False
     write_dataset(body, dataset)
     content = body.getvalue()
-    if dataset.file_meta.TransferSyntaxUID.is_deflated:
+    if dataset.file_meta.TransferSyntaxUID == uid.DeflatedExplicitVRLittleEndian:
         deflater = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
         content = deflater.compress(content) + deflater.flush()
     return whole + meta.getvalue() + content
