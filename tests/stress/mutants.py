@@ -59,8 +59,12 @@ def mutant(sample: Sample, kind: str, seed: int) -> tuple[str, bytes]:
     """A damaged file, the same for the same seed, and the way in which it is damaged."""
     chance = Random(f"{kind} {seed}")
     damages = ways(kind, sample.name)
-    way = chance.choice(list(damages))
-    return way, damages[way](sample.content, chance)
+    while True:
+        way = chance.choice(list(damages))
+        try:
+            return way, damages[way](sample.content, chance)
+        except Exception:  # what pydicom cannot write after one change is not changed again: another is drawn
+            continue
 
 
 def make_samples(folder: Path) -> dict[str, Sample]:
