@@ -37,7 +37,7 @@ def wrong(path: Path, reader: str, values: np.ndarray, meta: dict[str, Any]) -> 
     if values.ndim == 3 and len(slices := list(path.parent.iterdir())) > 1 and values.shape[2] != len(slices):
         return f"{values.shape[2]} slices of {len(slices)} files"
     if reader in ("radiograph", "CT"):
-        spacing = np.linalg.norm(np.asarray(meta["affine"])[:3, :3], axis=0)
+        spacing = np.linalg.norm(np.asarray(meta["affine"])[:3, :3], axis=0)[: values.ndim]
         if not ((spacing >= 0.0099) & (spacing <= 50.01)).all():
             return f"a spacing of {spacing}"
     with warnings.catch_warnings():
