@@ -26,6 +26,8 @@ FARTHEST_MM = 1e5  # of a slice from the scanner's origin: 100 m
 POSITION_TOLERANCE_MM = 0.1  # of a slice from its place in an evenly spaced, straight series; scanners round to 0.1
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine, without unit: 0.06 degrees
 PIXEL_SPACING_TOLERANCE_MM = 1e-4  # 0.05 mm across 512 pixels
+ALIKE = {"Rows": 0, "Columns": 0, "PixelSpacing": PIXEL_SPACING_TOLERANCE_MM}  # in all slices, to within
+ALIKE |= {"ImageOrientationPatient": ORIENTATION_TOLERANCE}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point left, posterior, superior; MONAI's right, anterior
 
 MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -78,9 +80,8 @@ def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_read_header, files))
-    images = [
-        (path, header) for path, header in zip(files, headers, strict=True) if header is not None and "Rows" in header
-    ]
+    read = zip(files, headers, strict=True)
+    images = [(path, header) for path, header in read if header is not None and "Rows" in header]
     found, series = [], Counter[str]()
     for path, header in images:
         with naming(path):
@@ -191,10 +192,8 @@ def _check_slice(path: Path, header: Dataset) -> None:
         )
     frames = int(header.get("NumberOfFrames") or 1)
     if header.get("SOPClassUID") in MULTI_FRAME or frames != 1:
-        raise DataError(
-            f"{path}: is a multi-frame (enhanced) CT of {frames} frames, which is not read. Export the series as "
-            "single-frame CT images, or convert it to NIfTI."
-        )
+        fix = "Export the series as single-frame CT images, or convert it to NIfTI."
+        raise DataError(f"{path}: is a multi-frame (enhanced) CT of {frames} frames, which is not read. {fix}")
     missing = [tag for tag in REQUIRED_TAGS if header.get(tag) in (None, "")]
     if missing:
         kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is not a CT Image by its SOPClassUID"
@@ -235,12 +234,7 @@ def _orientation(path: Path, header: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_alike(path: Path, header: Dataset, first_path: Path, first: Dataset) -> None:
-    for tag, tolerance in (
-        ("Rows", 0),
-        ("Columns", 0),
-        ("PixelSpacing", PIXEL_SPACING_TOLERANCE_MM),
-        ("ImageOrientationPatient", ORIENTATION_TOLERANCE),
-    ):
+    for tag, tolerance in ALIKE.items():
         here, there = np.array(header.get(tag), float), np.array(first.get(tag), float)
         if np.abs(here - there).max() > tolerance:
             raise DataError(
