@@ -21,8 +21,11 @@ from .weights import load_mutants
 
 
 def run(kills: int, mutants: int, packages: int, seed: int) -> Report:
-    """Half of the kills go to trainings. One in 20 mutants is weights, and one in 20 goes through ``predict`` too."""
-    report = Report(kills, mutants, packages, seed)
+    """Half of the kills go to trainings. One in 20 mutants is weights, and one in 20 goes through ``predict`` too.
+
+    What is to be done 0 times is left out.
+    """
+    report = Report({"kills": kills, "mutants": mutants, "packages": packages, "seed": seed})
     with tempfile.TemporaryDirectory() as scratch:
         parts: dict[str, tuple[Callable[..., Any], int]] = {
             "trainings": (kill_trainings, kills - kills // 2),
@@ -33,6 +36,8 @@ def run(kills: int, mutants: int, packages: int, seed: int) -> Report:
             "packages": (verify_packages, packages),
         }
         for name, (part, number) in parts.items():
+            if not number:
+                continue
             began = time.monotonic()
             (folder := Path(scratch, name)).mkdir()
             setattr(report, name, part(number, seed, folder))
