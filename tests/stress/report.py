@@ -79,8 +79,8 @@ class Report:
         yield ""
         yield (
             f"{trees.files} such files went through `predict` too, in trees, twice: {trees.found['done']} done, "
-            f"{trees.found['failed']} failed and {trees.found['left out']} left out, with a reason; {len(trees.faults)} "
-            f"runs ended, tracebacks, masks of another size or cases done again; {trees.own_mb} MB at most."
+            f"{trees.found['failed']} failed and {trees.found['left out']} left out, with a reason; "
+            f"{len(trees.faults)} runs ended, tracebacks, masks of another size or cases done again; {trees.own_mb} MB at most."
         )
 
     def _packages(self) -> Iterator[str]:
