@@ -80,7 +80,8 @@ class Report:
         yield (
             f"{trees.files} such files went through `predict` too, in trees, twice: {trees.found['done']} done, "
             f"{trees.found['failed']} failed and {trees.found['left out']} left out, with a reason; "
-            f"{len(trees.faults)} runs ended, tracebacks, masks of another size or cases done again; {trees.own_mb} MB at most."
+            f"{len(trees.faults)} runs ended, tracebacks, masks of another size or cases done again; "
+            f"{trees.own_mb} MB at most."
         )
 
     def _packages(self) -> Iterator[str]:
