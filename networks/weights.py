@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def _read(path: Path, force: bool) -> tuple[dict, dict[str, Any]]:
 
             content = load(data)
         else:
+            _check_memory(data)
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except ImportError as error:
         raise WeightsError(f"{path}: reading it needs the package safetensors: run pip install safetensors.") from error
@@ -59,6 +61,24 @@ def _read(path: Path, force: bool) -> tuple[dict, dict[str, Any]]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict. Give another file.")
     return content, about
+
+
+def _check_memory(data: bytes) -> None:
+    """Check that what :func:`torch.load` makes of a file is about as large as the file.
+
+    Raises:
+        ValueError: if its parts are compressed or overlap, as torch never writes them, or if its pickle makes an array
+            of bytes, which is the one call that torch allows and that takes any size without data.
+    """
+    if b"\nbytearray\n" in data:
+        raise ValueError("its pickle asks for memory that it does not fill")
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("it is compressed")
+        if sum(part.file_size for part in parts) > len(data):
+            raise ValueError("its parts overlap")
 
 
 def read_about(path: os.PathLike | str, sha256: str | None = None) -> dict[str, Any]:

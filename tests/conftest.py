@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,41 +90,44 @@ def decoder_program(tmp_path, monkeypatch):
     close_workers()
 
 
+def write_radiograph(
+    folder: Path, pixels: np.ndarray, name="image.dcm", syntax=ExplicitVRLittleEndian, encoded=None, bits=None, **tags
+) -> Path:
+    """Write ``pixels`` of shape (rows, columns) as a radiograph, with tags changed (None: left out) as told."""
+    pixels = np.asarray(pixels)
+    dataset = FileDataset(
+        name, {}, b"\0" * 128, FileMetaDataset(), is_implicit_VR=False, is_little_endian=syntax.is_little_endian
+    )
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.Modality, dataset.PatientName, dataset.PatientID = "CR", "Doe^Jane", "ID-4711"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = pixels.dtype.itemsize * 8
+    dataset.BitsStored = bits or dataset.BitsAllocated
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelSpacing = [0.4, 0.2]
+    if encoded is None:
+        order = "<" if syntax.is_little_endian else ">"
+        dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+        dataset["PixelData"].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
+    else:
+        dataset.PixelData = pydicom.encaps.encapsulate([encoded])
+        dataset["PixelData"].is_undefined_length = True
+    for tag, value in tags.items():
+        if value is None:
+            delattr(dataset, tag)
+        else:
+            setattr(dataset, tag, value)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, **IN_FILE_FORMAT)
+    return path
+
+
 @pytest.fixture
 def write_dicom(tmp_path):
-    """Writes ``pixels`` of shape (rows, columns) as a radiograph, with tags changed (None: left out) as told."""
-
-    def write(pixels, name="image.dcm", syntax=ExplicitVRLittleEndian, encoded=None, bits=None, **tags) -> Path:
-        pixels = np.asarray(pixels)
-        dataset = FileDataset(
-            name, {}, b"\0" * 128, FileMetaDataset(), is_implicit_VR=False, is_little_endian=syntax.is_little_endian
-        )
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid()
-        dataset.Modality, dataset.PatientName, dataset.PatientID = "CR", "Doe^Jane", "ID-4711"
-        dataset.Rows, dataset.Columns = pixels.shape
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated = pixels.dtype.itemsize * 8
-        dataset.BitsStored = bits or dataset.BitsAllocated
-        dataset.HighBit = dataset.BitsStored - 1
-        dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-        dataset.PixelSpacing = [0.4, 0.2]
-        if encoded is None:
-            order = "<" if syntax.is_little_endian else ">"
-            dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
-            dataset["PixelData"].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
-        else:
-            dataset.PixelData = pydicom.encaps.encapsulate([encoded])
-            dataset["PixelData"].is_undefined_length = True
-        for tag, value in tags.items():
-            if value is None:
-                delattr(dataset, tag)
-            else:
-                setattr(dataset, tag, value)
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(path, **IN_FILE_FORMAT)
-        return path
-
-    return write
+    """Writes a radiograph into the test's folder: see :func:`write_radiograph`."""
+    return partial(write_radiograph, tmp_path)

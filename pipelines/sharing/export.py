@@ -168,7 +168,8 @@ def write(program: ExportedProgram, step: int, about: dict[str, str], path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of torch and of its storage of channels-last; the result is checked
         if path.suffix == ".pt2":
-            torch.export.save(program, path, extra_files={"metadata.json": json.dumps(about, indent=2)})
+            with open(path, "wb") as file:  # by its path, the temporary name would be in the file
+                torch.export.save(program, file, extra_files={"metadata.json": json.dumps(about, indent=2)})
             return
         import onnx
 

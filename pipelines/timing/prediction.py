@@ -181,8 +181,10 @@ def _seconds(do: Callable[[], object]) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    logging.disable()
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        root.setLevel(level)

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import logging
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,26 @@ def test_weights_that_are_no_tensors_of_numbers(tmp_path, value):
 def test_shipped_weights_are_those_that_are_described(path):
     told = json.loads(path.read_text())["sha256"]
     assert told == hashlib.sha256(path.with_suffix(".pt").read_bytes()).hexdigest()
+
+
+class Allocates:
+    """Pickled: a call that torch allows, of an array of any size."""
+
+    def __reduce__(self):
+        return bytearray, (10**10,)
+
+
+def test_files_that_would_fill_the_memory_are_not_loaded(tmp_path):
+    """Whether zipped or in torch's older form, by a call or by compression."""
+    path, zeros = tmp_path / "model.pt", {"weight": torch.zeros(10**6)}
+    for state, zipped in (({"weight": Allocates()}, True), ({"weight": Allocates()}, False)):
+        torch.save(state, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(WeightsError, match="model.pt: cannot be loaded as weights .*memory that it does not fill"):
+            read_checkpoint(path)
+    torch.save(zeros, path)
+    read_checkpoint(path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    with pytest.raises(WeightsError, match="it is compressed"):
+        read_checkpoint(tmp_path / "b.pt")

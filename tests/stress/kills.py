@@ -180,14 +180,16 @@ def kill_predictions(kills: int, seed: int, scratch: Path) -> Kills:
     usual, expected = time.monotonic() - began, _outputs(scratch / "whole")
     while found.kills < kills:
         found.runs += 1
-        out, until = scratch / f"out_{found.runs}", min(kills, found.kills + EACH)
-        while found.kills < until:
+        out, before = scratch / f"out_{found.runs}", found.kills
+        while found.kills < min(kills, before + EACH):
             process = start(out)
             time.sleep(chance.uniform(0, usual))
             if not was_killed(process):
-                break  # it is done
+                usual *= 0.9  # it was done by then
+                break
             found.kills += 1
-        _finish_predictions(out, lambda retry, out=out: finish(out, retry), expected, found)
+        if found.kills > before:
+            _finish_predictions(out, lambda retry, out=out: finish(out, retry), expected, found)
     return found
 
 

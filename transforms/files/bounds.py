@@ -14,6 +14,7 @@ from ..errors import DataError
 MAX_PIXELS = 100_000_000  # of an image; the largest radiographs, stitched ones of whole legs, have half as many
 MAX_FILE = 2**30  # bytes of a DICOM file whose pixels are read
 MAX_INFLATED = 2**28  # bytes of a deflated DICOM file: such an image of 16 bits, and its header
+MAX_ELEMENTS = 50_000  # of a DICOM file, nested ones too: images have some hundreds
 
 CHUNK = 2**20  # bytes
 

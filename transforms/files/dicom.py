@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from ..errors import DataError
-from .bounds import MAX_FILE, Stream, check_regular, check_size, check_stream, inflated
+from .bounds import MAX_ELEMENTS, MAX_FILE, Stream, check_regular, check_size, check_stream, inflated
 from .worker import LIMITS, Limits, UndecodableError, decoded
 
 LONG_VALUE = 4096  # bytes: what is longer is read when it is asked for
@@ -42,7 +43,8 @@ def naming(path: Path) -> Iterator[None]:
 def open_dicom(path: os.PathLike | str, inflate: bool = True, **settings: Any) -> Dataset:
     """Read a DICOM file as ``pydicom.dcmread`` does, its long values, such as pixels, when they are asked for.
 
-    Deflated files (PS3.5 A.5) are inflated up to :data:`bounds.MAX_INFLATED`, where pydicom knows no limit.
+    Deflated files (PS3.5 A.5) are inflated up to :data:`bounds.MAX_INFLATED`, and elements are read up to
+    :data:`bounds.MAX_ELEMENTS`, where pydicom knows no limit.
 
     Args:
         path: the file.
@@ -50,16 +52,17 @@ def open_dicom(path: os.PathLike | str, inflate: bool = True, **settings: Any) -
         settings: of ``dcmread``.
 
     Raises:
-        DataError: if it is no regular file, or deflated and cannot be inflated.
+        DataError: if it is no regular file, has too many elements, or is deflated and cannot be inflated.
         Exception: whatever pydicom raises on damaged files, ``InvalidDicomError`` if it is not DICOM.
     """
     path = Path(path)
     check_regular(path)
-    with open(path, "rb") as file:
+    with _File(path) as file:
         read_preamble(file, force=False)
         meta = _read_file_meta_info(file)
         if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return pydicom.dcmread(path, defer_size=LONG_VALUE, **settings)
+            file.seek(0)
+            return pydicom.dcmread(file, defer_size=LONG_VALUE, **settings)
         if not inflate:
             raise DataError(
                 f"{path}: is deflated ({DeflatedExplicitVRLittleEndian}), which is not read while files are listed. "
@@ -67,12 +70,47 @@ def open_dicom(path: os.PathLike | str, inflate: bool = True, **settings: Any) -
             )
         content = inflated(file, path)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian  # as it is from here on
-    whole = DicomBytesIO()
-    whole.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(whole, meta, enforce_standard=False)
-    whole.write(content)
-    whole.seek(0)
-    return pydicom.dcmread(whole, **settings)
+    start = DicomBytesIO()
+    start.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(start, meta, enforce_standard=False)
+    with _Inflated(start.getvalue() + content, path) as whole:
+        return pydicom.dcmread(whole, **settings)
+
+
+class _Count:
+    """Counts what is read of a file: pydicom reads each element by itself, however many there are."""
+
+    def __init__(self, path: Path):
+        self.path, self.left = path, 2 * MAX_ELEMENTS  # the head of each and its value
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise DataError(
+                f"{self.path}: has more than {MAX_ELEMENTS} elements: it is damaged, or no image. Leave it out."
+            )
+
+
+class _File(io.BufferedReader):
+    """By its kind pydicom knows that it can open the file again, for the values that it deferred."""
+
+    def __init__(self, path: Path):
+        super().__init__(io.FileIO(os.fspath(path)))
+        self.count = _Count(path)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.count()
+        return super().read(size)
+
+
+class _Inflated(io.BytesIO):
+    def __init__(self, content: bytes, path: Path):
+        super().__init__(content)
+        self.count = _Count(path)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.count()
+        return super().read(size)
 
 
 def raw_element(dataset: Dataset, keyword: str) -> RawDataElement:

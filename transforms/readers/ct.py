@@ -95,7 +95,8 @@ class CTReader(ImageReader):
 
     def open_slices(self, folder: Path, slices: list[tuple[Path, Dataset]]) -> CTVolume:
         """The same for the slices of one series whose headers, all of :data:`ct_series.TAGS`, have been read."""
-        volume = arrange(folder, slices)
+        with naming(folder):
+            volume = arrange(folder, slices)
         for file, header in slices:
             with naming(file):
                 _check_is_hounsfield(file, header)

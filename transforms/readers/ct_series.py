@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from ..errors import DataError
 from ..files.bounds import check_regular
@@ -26,6 +26,8 @@ FARTHEST_MM = 1e5  # of a slice from the scanner's origin: 100 m
 POSITION_TOLERANCE_MM = 0.1  # of a slice from its place in an evenly spaced, straight series; scanners round to 0.1
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine, without unit: 0.06 degrees
 PIXEL_SPACING_TOLERANCE_MM = 1e-4  # 0.05 mm across 512 pixels
+ALIKE = {"Rows": 0, "Columns": 0, "PixelSpacing": PIXEL_SPACING_TOLERANCE_MM}  # in all slices, to within
+ALIKE |= {"ImageOrientationPatient": ORIENTATION_TOLERANCE}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point left, posterior, superior; MONAI's right, anterior
 
 MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -78,14 +80,17 @@ def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_read_header, files))
-    images = [
-        (path, header) for path, header in zip(files, headers, strict=True) if header is not None and "Rows" in header
-    ]
-    found = [(path, header) for path, header in images if not is_localizer(header)]
+    read = zip(files, headers, strict=True)
+    images = [(path, header) for path, header in read if header is not None and "Rows" in header]
+    found, series = [], Counter[str]()
+    for path, header in images:
+        with naming(path):
+            if not is_localizer(header):
+                found.append((path, header))
+                series[str(header.get("SeriesInstanceUID") or "")] += 1
     if not found:
         what = f"only localizers, {len(images)} of them" if images else f"no DICOM image among its {len(files)} files"
         raise DataError(f"{folder}: holds {what}. Give a folder that holds one CT series.")
-    series = Counter(str(header.get("SeriesInstanceUID") or "") for _, header in found)
     if len(series) > 1:
         counts = ", ".join(str(count) for count in sorted(series.values(), reverse=True))
         raise DataError(
@@ -162,10 +167,16 @@ def _read_header(path: Path) -> Dataset | None:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Copy it again.") from error
     except Exception as error:  # a damaged file can fail in pydicom or struct
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
-    kind = header.file_meta.get("MediaStorageSOPClassUID", CTImageStorage)  # a DICOMDIR, a report: neither has Rows
-    if "Rows" not in header and kind in (CTImageStorage, *MULTI_FRAME):
-        raise DataError(f"{path}: has no Rows (0028,0010), it was cut short. Copy it again.")
+    with naming(path):
+        if "Rows" not in header and not _is_other_object(header):
+            raise DataError(f"{path}: has no Rows (0028,0010), it is damaged or was cut short. Copy it again.")
     return header
+
+
+def _is_other_object(header: Dataset) -> bool:
+    """Whether a file without Rows says that it is a DICOMDIR, a report or the like, by a class that there is."""
+    kind = UID(header.file_meta.get("MediaStorageSOPClassUID", CTImageStorage))
+    return kind not in (CTImageStorage, *MULTI_FRAME) and kind.is_valid and bool(kind.is_private or kind.keyword)
 
 
 def _lies_beside(path: Path) -> bool:
@@ -181,10 +192,8 @@ def _check_slice(path: Path, header: Dataset) -> None:
         )
     frames = int(header.get("NumberOfFrames") or 1)
     if header.get("SOPClassUID") in MULTI_FRAME or frames != 1:
-        raise DataError(
-            f"{path}: is a multi-frame (enhanced) CT of {frames} frames, which is not read. Export the series as "
-            "single-frame CT images, or convert it to NIfTI."
-        )
+        fix = "Export the series as single-frame CT images, or convert it to NIfTI."
+        raise DataError(f"{path}: is a multi-frame (enhanced) CT of {frames} frames, which is not read. {fix}")
     missing = [tag for tag in REQUIRED_TAGS if header.get(tag) in (None, "")]
     if missing:
         kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is not a CT Image by its SOPClassUID"
@@ -205,9 +214,8 @@ def _check_slice(path: Path, header: Dataset) -> None:
     expected = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
     compressed = transfer_syntax.is_encapsulated or transfer_syntax.is_deflated
     if not compressed and os.path.getsize(path) < expected:
-        raise DataError(
-            f"{path}: was cut short: {os.path.getsize(path)} bytes for {expected} of pixels. Copy it again."
-        )
+        there = os.path.getsize(path)
+        raise DataError(f"{path}: was cut short: {there} bytes for {expected} of pixels. Copy it again.")
 
 
 def _orientation(path: Path, header: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -226,12 +234,7 @@ def _orientation(path: Path, header: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_alike(path: Path, header: Dataset, first_path: Path, first: Dataset) -> None:
-    for tag, tolerance in (
-        ("Rows", 0),
-        ("Columns", 0),
-        ("PixelSpacing", PIXEL_SPACING_TOLERANCE_MM),
-        ("ImageOrientationPatient", ORIENTATION_TOLERANCE),
-    ):
+    for tag, tolerance in ALIKE.items():
         here, there = np.array(header.get(tag), float), np.array(first.get(tag), float)
         if np.abs(here - there).max() > tolerance:
             raise DataError(

@@ -122,6 +122,8 @@ def _voi_lut(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
     lut["LUTDescriptor"].value = [entries, first, 16]
     wide = Dataset()
     wide.VOILUTSequence, wide.file_meta = [lut], dataset.file_meta
+    if not hasattr(wide, "pixel_array_options"):  # pydicom 2
+        wide.is_little_endian = dataset.is_little_endian
     return apply_voi(np.clip(values, first, first + (entries or 2**16) - 1), wide) / (2.0**bits - 1)
 
 

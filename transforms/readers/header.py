@@ -26,7 +26,8 @@ LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever s
 
 def named(keyword: str) -> str:
     """A tag as errors name it, such as ``WindowCenter (0028,1050)``."""
-    return f"{keyword} {Tag(keyword)}"
+    tag = Tag(keyword)
+    return f"{keyword} ({tag.group:04X},{tag.element:04X})"
 
 
 def number(

@@ -19,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
 from ..errors import DataError
-from ..files.dicom import first_bytes, open_dicom
+from ..files.dicom import first_bytes, naming, open_dicom
 from ..files.names import image_name
 from ..files.nifti import is_nifti, open_nifti
 from ..files.picture import is_picture
@@ -172,14 +172,14 @@ def _read_header(path: Path) -> Header:
 
 def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root: Path, index: Index) -> None:
     seen: dict[str, Path] = {}
+
+    def check(path: Path, header: Header) -> str | None:
+        if isinstance(header, str):
+            return _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
+        return _other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
+
     for path, header in files.items():
-        if isinstance(header, Dataset):
-            why_not = (
-                _other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
-            )
-        else:
-            why_not = _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
-        if why_not:
+        if why_not := _refused(path, check, path, header):
             index.left_out.append((path, why_not))
         else:
             index.cases.append(_case(str(path), [path], [header], root))
@@ -189,23 +189,25 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
     series: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
     others: set[Path] = set()  # folders that hold more than one series
     seen: dict[str, Path] = {}
-    for path, header in files.items():
+
+    def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
-            why_not: str | None = header
-            if is_nifti(path):
-                why_not = _refused(path, reader.open, path) or _no_hounsfield(path)
-                if why_not is None:
-                    index.cases.append(_case(str(path), [path], [header], root))
-        elif header.get("Modality") != "CT":
-            why_not = f"its Modality (0008,0060) is {header.get('Modality') or 'missing'}, not CT"
-        elif "Rows" not in header or is_localizer(header):
-            why_not = "is a localizer" if "Rows" in header else "has no Rows (0028,0010): not an image, or cut short"
-        elif (why_not := _copy_of(header, path, seen)) is None:
+            return _refused(path, reader.open, path) or _no_hounsfield(path) if is_nifti(path) else header
+        if header.get("Modality") != "CT":
+            return f"its Modality (0008,0060) is {header.get('Modality') or 'missing'}, not CT"
+        if "Rows" not in header or is_localizer(header):
+            return "is a localizer" if "Rows" in header else "has no Rows (0028,0010): not an image, or cut short"
+        if (copy := _copy_of(header, path, seen)) is None:
             series[str(header.get("SeriesInstanceUID") or path.parent)].append((path, header))
-        if why_not:
+        return copy
+
+    for path, header in files.items():
+        if why_not := _refused(path, check, path, header):
             index.left_out.append((path, why_not))
             if isinstance(header, Dataset) and "Rows" in header:
                 others.add(path.parent)
+        elif isinstance(header, str):
+            index.cases.append(_case(str(path), [path], [header], root))
     folders = {name: {path.parent for path, _ in slices} for name, slices in series.items()}
     for name, slices in series.items():
         place = Path(os.path.commonpath(folders[name]))
@@ -233,11 +235,13 @@ def _case(image: str | list[str], files: Sequence[Path], headers: Sequence[Heade
 
 
 def _refused(path: Path, check: Callable[..., object], *arguments: object) -> str | None:
+    """What a check says against a file, or raises."""
     try:
-        check(*arguments)
+        with naming(path):
+            said = check(*arguments)
     except DataError as error:
         return str(error).removeprefix(f"{path}: ")
-    return None
+    return said if isinstance(said, str) else None
 
 
 def _copy_of(header: Dataset, path: Path, seen: dict[str, Path]) -> str | None:

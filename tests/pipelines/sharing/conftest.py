@@ -31,7 +31,7 @@ def refusal(arguments: Sequence[os.PathLike | str], capsys: pytest.CaptureFixtur
     return capsys.readouterr().err
 
 
-def _copy(root: Path) -> Path:
+def copied(root: Path) -> Path:
     source = ROOT / "bundles" / "pneumonia"
     for path in [*source.glob("configs/*"), *source.glob("docs/*"), source / "LICENSE"]:
         copy = root / path.relative_to(source)
@@ -45,13 +45,13 @@ def _copy(root: Path) -> Path:
 @pytest.fixture
 def small(tmp_path):
     """A bundle's folder with weights, to be changed before it is packaged."""
-    return _copy(tmp_path / "bundles" / "small")
+    return copied(tmp_path / "bundles" / "small")
 
 
 @pytest.fixture(scope="session")
 def small_package(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
-    return packaged(_copy(folder / "small"), folder / "small.zip").read_bytes()
+    return packaged(copied(folder / "small"), folder / "small.zip").read_bytes()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from pipelines.sharing.configuration import check_keys, expanded, is_code, not_allowed, values_of
+from tests.pipelines.sharing.tampering import generated, tricks
 from transforms import DataError
 
 WITNESS = f"{__name__}.witness"
@@ -88,47 +89,7 @@ def found(config):
     return told
 
 
-TRICKS = {
-    "plain": {"evil": {"_target_": WITNESS}},
-    "a key with ::": {"evil": {"command": "x"}, "evil::_target_": WITNESS},
-    "a key with #": {"evil": {"command": "x"}, "evil#_target_": WITNESS},
-    "a key before what it changes": {"a": {"evil": {}}, "b": 1, "a::evil::_target_": WITNESS},
-    "both separators": {"a": {"evil": {"command": "x"}}, "a#evil::_target_": WITNESS},
-    "into a list": {"a": [{"command": "x"}], "a::0::_target_": WITNESS},
-    "an object by a key": {"a": {}, "a::evil": {"_target_": WITNESS}},
-    "merged": {"evil": {"command": "x"}, "+evil": {"_target_": WITNESS}},
-    "merged below": {"a": {"evil": {"command": "x"}}, "+a::evil": {"_target_": WITNESS}},
-    "merged into a list": {"a": [1], "+a": [{"_target_": WITNESS}]},
-    "merged into nothing": {"+evil": {"_target_": WITNESS}},
-    "the root": {"+_target_": WITNESS},
-    "the root again": {"_target_": WITNESS},
-    "all else replaced": {"": {"evil": {"_target_": WITNESS}}},
-    "merged with all": {"+": {"evil": {"_target_": WITNESS}}},
-    "deep": {"a": [[{"b": [{"c": {"_target_": WITNESS}}]}]]},
-    "escaped": json.loads('{"evil": {"\\u005ftarget\\u005f": "' + WITNESS + '"}}'),
-    "by reference": {"name": WITNESS, "evil": {"_target_": "@name"}},
-    "by two references": {"name": WITNESS, "other": "@name", "evil": {"_target_": "@other"}},
-    "by a relative reference": {"evil": {"name": WITNESS, "inner": {"_target_": "@##name"}}},
-    "by a macro": {"name": WITNESS, "evil": {"_target_": "%name"}},
-    "an object by a macro": {"a": {"b": {"_target_": WITNESS}}, "evil": "%a::b"},
-    "an object by a relative macro": {"a": {"b": {"_target_": WITNESS}, "evil": "%#b"}},
-    "an object by a macro of a macro": {"a": {"_target_": WITNESS}, "b": ["%a"], "evil": "%b"},
-    "by an expression": {"evil": {"_target_": f"$'{WITNESS}'"}},
-    "by an expression on a text": {"name": WITNESS, "evil": CALL},
-    "in metadata": {"evil": {"_target_": WITNESS, "_desc_": "harmless"}},
-    "disabled by nothing": {"evil": {"_target_": WITNESS, "_disabled_": "$not True"}},
-    "by mode": {"evil": {"_target_": WITNESS, "_mode_": "default"}},
-    "as what another needs": {"a": {"_target_": "Compose", "_requires_": "@b"}, "b": {"_target_": WITNESS}},
-    "in what another needs": {"a": {"_target_": "Compose", "_requires_": CALL}},
-    "in a description": {"a": {"_target_": "Compose", "_desc_": CALL}},
-    "in whether it is disabled": {"a": {"_target_": "Compose", "_disabled_": CALL}},
-    "a reader by its name": {"a": {"_target_": "LoadImaged", "keys": "image", "reader": WITNESS}},
-    "readers by their names": {"a": {"_target_": "LoadImaged", "keys": "image", "reader": ["PILReader", WITNESS]}},
-    "a reader by reference": {"x": WITNESS, "a": {"_target_": "LoadImaged", "keys": "image", "reader": "@x"}},
-    "a reader by a key": {"a": {"_target_": "LoadImaged", "keys": "image"}, "a::reader": WITNESS},
-    "a writer by its name": {"a": {"_target_": "SaveImage", "output_dir": "x", "writer": WITNESS}},
-    "imported": {"imports": ["$import os"], "evil": CALL},
-}
+TRICKS = tricks(WITNESS, CALL)
 NOT_RUN_AS_IT_STANDS = {"in what another needs", "a writer by its name", "all else replaced"}
 
 
@@ -144,29 +105,7 @@ def test_generated_configurations_hide_nothing(tmp_path):
     """Parts of an evil object spread over keys, separators, merges and macros, as chance has it."""
     chance, evil = random.Random(7), 0
     for _ in range(200):
-        path = [chance.choice(["a", "b", "0", "x.y", "_desc_", "reader"]) for _ in range(chance.randint(1, 3))]
-        config: dict = {}
-        where = config
-        for part in path:
-            where = where.setdefault(part, {} if chance.random() < 0.8 else [{}])
-            where = where[0] if isinstance(where, list) else where
-        where["command"] = "x"
-        kind = chance.choice(["key", "object", "merge", "macro", "reference"])
-        key = "".join(part + chance.choice(["::", "#"]) for part in path)
-        key += chance.choice(["0::", "0#", "", ""])
-        if kind == "key":
-            config[chance.choice(["", "+"]) + key + "_target_"] = WITNESS
-        elif kind == "object":
-            config[key + "evil"] = {"_target_": WITNESS}
-        elif kind == "merge":
-            config["+" + key[:-2].rstrip(":#")] = {"_target_": WITNESS}
-        elif kind == "macro":
-            config |= {
-                "store": [{"_target_": WITNESS}],
-                chance.choice(["a", "b", "c"]): chance.choice(["%store", "%store::0"]),
-            }
-        else:
-            config |= {"name": WITNESS, key + "_target_": chance.choice(["@name", "%name", "$@name"])}
+        config = generated(chance, WITNESS)
         if monai_runs(tmp_path, config):
             evil += 1
             calls.clear()

@@ -108,6 +108,7 @@ def test_torch_export_gives_the_probabilities_of_torch_at_any_batch_and_size(net
     assert about["image_size"] == "256"
     with zipfile.ZipFile(out) as parts:
         assert not any(word in parts.read(name) for name in parts.namelist() for word in PATHS)
+        assert not any("unfinished" in name for name in parts.namelist())
 
 
 def test_weights_that_give_no_numbers_are_refused_and_nothing_is_written(network, tmp_path, capsys):

@@ -159,6 +159,24 @@ def test_a_deflated_bomb_costs_no_memory(write_dicom):
         RadiographReader().get_data(path)
 
 
+@pytest.mark.parametrize("deflated", [True, False])
+def test_countless_elements_are_not_read(write_dicom, deflated):
+    """Some kilobytes that inflate to 4 megabytes of zeros, or those megabytes: hundreds of thousands of elements."""
+    path, zeros = write_dicom(RAMP), bytes(2**22)
+    if deflated:
+        end = 132 + 12 + pydicom.dcmread(deflate(path)).file_meta.FileMetaInformationGroupLength
+        packer, body = (
+            zlib.compressobj(wbits=-zlib.MAX_WBITS),
+            zlib.decompress(path.read_bytes()[end:], -zlib.MAX_WBITS),
+        )
+        deflate(path, content=packer.compress(body + zeros) + packer.flush())
+    else:
+        path.write_bytes(path.read_bytes() + zeros)
+    with pytest.raises(DataError, match="image.dcm: has more than 50000 elements"):
+        RadiographReader().get_data(path)
+
+
+@pytest.mark.skipif(not hasattr(pydicom.Dataset, "pixel_array_options"), reason="pydicom 2 reads what is looked at")
 def test_long_values_are_read_when_they_are_asked_for(write_dicom):
     path = write_dicom(np.zeros((100, 100), np.uint8))
     dataset = open_dicom(path)

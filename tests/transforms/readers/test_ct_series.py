@@ -111,6 +111,17 @@ def test_file_that_should_be_a_slice_is_not_ignored(write_series, name):
         CTReader().open(folder)
 
 
+def test_a_slice_that_lost_its_rows_and_its_class_is_not_ignored(write_series, write_slice):
+    """Or a volume would lack its last slice, and nothing would tell."""
+    folder = write_series()
+    path = write_slice(5, Rows=None)
+    content = path.read_bytes()
+    for kind in (b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.9.9.9.9.9.9\0", b"1.2.84\xff.10008.5.1.4.1.1.2\0"):
+        path.write_bytes(content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", kind))
+        with pytest.raises(DataError, match=f"{path.name}: has no Rows .*, it is damaged or was cut short"):
+            find_slices(folder)
+
+
 def test_files_of_a_series_are_found_among_those_of_another(write_series, tmp_path):
     folder = write_series("ct", numbers=range(3))
     files = sorted(folder.iterdir())

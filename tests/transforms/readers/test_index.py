@@ -135,3 +135,22 @@ def test_names_that_are_no_text_and_what_is_no_file_end_no_index(odd_tree, caplo
     assert {path.name for path, _ in index_images(odd_tree, CTReader()).left_out} >= set(reasons) - {"huge.dcm"}
     index.log_left_out()
     assert "left out 6 files" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "tag", [b"\x08\0\x60\0CS", b"\x20\0\x0e\0UI", b"\x08\0\x18\0UI"], ids=["Modality", "series", "SOP"]
+)
+def test_a_header_that_cannot_be_used_leaves_out_its_file_alone(write_slice, write_dicom, tmp_path, tag):
+    """A value representation that there is not: pydicom tells when the value is asked for."""
+    (tmp_path / "ct").mkdir()
+    for number in range(4):
+        write_slice(number, folder="ct/a")
+    damaged = [write_slice(5, folder="ct/b"), write_dicom(np.eye(9, dtype=np.uint8), "cr/b.dcm", SeriesInstanceUID="1")]
+    for path in damaged:
+        path.write_bytes(path.read_bytes().replace(tag, tag[:4] + b"UA"))
+    write_dicom(np.eye(9, dtype=np.uint8), "cr/a.dcm")
+    found = index_images(tmp_path / "ct", CTReader())
+    assert [case.path for case in found.cases] == [tmp_path / "ct" / "a"]
+    assert [path for path, why in found.left_out if "Unknown Value Representation" in why] == damaged[:1]
+    found = index_images(tmp_path / "cr", RadiographReader())
+    assert tmp_path / "cr" / "a.dcm" in [case.path for case in found.cases]
