@@ -502,7 +502,7 @@ def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path)
     train(tmp_path, 1, learning_rate=1e-9, **tuning)  # too little to change what it predicts
     assert epochs_of(tmp_path) == 1 and (models / "model.pt").read_bytes() == first
     assert json.loads((models / "model.json").read_text())["trained_on"] == "phantoms"
-    train(tmp_path, 6, learning_rate=0.02, **tuning)
+    train(tmp_path, 12, learning_rate=0.02, **tuning)
     about = json.loads((models / "model.json").read_text())
     assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
     assert (models / "model.previous.pt").read_bytes() == first
