@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from tests.running import bundle_of, small
 from .apart import MB, run_apart
 from .kills import make_weights
 from .mutants import MOST_MB, make_samples, mutant
+from .samples import Sample
 
 BUNDLES = {"lungs": "radiograph", "abdomen": "CT"}
+UIDS = re.compile(rb"(?:1\.2\.826\.0\.1\.3680043\.8\.498|2\.25)\.\d{20,}")  # of the samples
 MORE_MB = 500  # than a reader: the network and what it computes
 
 
@@ -55,10 +58,20 @@ def predict_mutants(number: int, seed: int, scratch: Path) -> Predictions:
         kinds = [kind for kind, sample in samples.items() if sample.reader == reader]
         for n in range(number // len(BUNDLES)):
             kind = kinds[n % len(kinds)]
-            samples[kind].write(tree / str(n), mutant(samples[kind], kind, seed + n)[1])
+            _of_its_own(samples[kind], n).write(tree / str(n), _numbered(mutant(samples[kind], kind, seed + n)[1], n))
             found.files += 1
         _run(bundle, tree, scratch / bundle / "out", weights, found)
     return found
+
+
+def _numbered(content: bytes, number: int) -> bytes:
+    """With UIDs of its own: copies of an instance would be left out."""
+    return UIDS.sub(lambda found: found[0][:-5] + b"%05d" % number, content)
+
+
+def _of_its_own(sample: Sample, number: int) -> Sample:
+    beside = {name: _numbered(content, number) for name, content in sample.beside.items()}
+    return replace(sample, beside=beside)
 
 
 def _run(bundle: str, tree: Path, out: Path, weights: Path, found: Predictions) -> None:

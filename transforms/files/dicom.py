@@ -132,9 +132,9 @@ def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:
     """
     with naming(path):
         syntax = dataset.file_meta.TransferSyntaxUID
-        rows, columns = int(dataset.Rows), int(dataset.Columns)
-        frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
-        allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+        rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
+        frames, samples = _whole(dataset, "NumberOfFrames", 1), _whole(dataset, "SamplesPerPixel", 1)
+        allocated, stored = _whole(dataset, "BitsAllocated"), _whole(dataset, "BitsStored")
         if frames != 1 or samples != 1:
             raise DataError(f"{path}: has {frames} frames of {samples} samples a pixel. Save one frame in grey.")
         check_size(rows, columns, path)
@@ -160,6 +160,14 @@ def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:
             f"{path}: its pixel data ({syntax.name}) cannot be decoded: {reason.rstrip('.')}. The file may be damaged: "
             "copy it again, or export it uncompressed."
         ) from error
+
+
+def _whole(dataset: Dataset, keyword: str, missing: int | None = None) -> int:
+    """A number that counts something. Raises ValueError if it is none, as 1.5 frames are, or TypeError."""
+    value = dataset.get(keyword) or missing
+    if int(value) != value:  # type: ignore[arg-type]  # None raises a TypeError
+        raise ValueError(f"{keyword} is {value!r}, not a whole number")
+    return int(value)
 
 
 def _tags(dataset: Dataset) -> dict[str, int | str]:

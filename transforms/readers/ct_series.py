@@ -176,7 +176,9 @@ def _read_header(path: Path) -> Dataset | None:
 def _is_other_object(header: Dataset) -> bool:
     """Whether a file without Rows says that it is a DICOMDIR, a report or the like, by a class that there is."""
     kind = UID(header.file_meta.get("MediaStorageSOPClassUID", CTImageStorage))
-    return kind not in (CTImageStorage, *MULTI_FRAME) and kind.is_valid and bool(kind.is_private or kind.keyword)
+    if kind in (CTImageStorage, *MULTI_FRAME) or header.get("SOPClassUID", kind) != kind:
+        return False
+    return kind.is_valid and bool(kind.is_private or kind.keyword)
 
 
 def _lies_beside(path: Path) -> bool:
@@ -197,10 +199,8 @@ def _check_slice(path: Path, header: Dataset) -> None:
     missing = [tag for tag in REQUIRED_TAGS if header.get(tag) in (None, "")]
     if missing:
         kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is not a CT Image by its SOPClassUID"
-        raise DataError(
-            f"{path}: lacks {', '.join(missing)}{kind}: where it lies is not known. Take it out of the folder if it is "
-            "not a slice, or export the series again."
-        )
+        fix = "Take it out of the folder if it is not a slice, or export the series again."
+        raise DataError(f"{path}: lacks {', '.join(missing)}{kind}: where it lies is not known. {fix}")
     values = np.array([*header.ImagePositionPatient, *header.ImageOrientationPatient, *header.PixelSpacing], float)
     if len(values) != 11 or not np.abs(values[:9]).max() <= FARTHEST_MM:
         raise DataError(

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
@@ -128,6 +129,20 @@ def test_several_frames_or_samples_are_refused_before_they_are_decoded(write_dic
         path = write_dicom(RAMP, bits=12, **tags)
         with pytest.raises(DataError, match="image.dcm: has .* frames of .* samples a pixel. Save one frame in grey"):
             decode(open_dicom(path), path)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "kind", "value"), [("NumberOfFrames", b"IS", b"1.5 "), ("Rows", b"FL", b"\0\0\xa4A")]
+)
+def test_what_counts_is_a_whole_number(write_dicom, keyword, kind, value):
+    """1.5 frames, 20.5 rows."""
+    path = write_dicom(RAMP, bits=12, NumberOfFrames=1)
+    dataset = pydicom.dcmread(path)
+    tag = dataset[keyword].tag
+    dataset[tag] = RawDataElement(tag, kind.decode(), len(value), value, 0, False, True)
+    dataset.save_as(path)
+    with pytest.raises(DataError, match=f"image.dcm: its header cannot be used .*{keyword} is .*, not a whole number"):
+        decode(open_dicom(path), path)
 
 
 def deflate(path, content=None):

@@ -116,8 +116,13 @@ def test_a_slice_that_lost_its_rows_and_its_class_is_not_ignored(write_series, w
     folder = write_series()
     path = write_slice(5, Rows=None)
     content = path.read_bytes()
-    for kind in (b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.9.9.9.9.9.9\0", b"1.2.84\xff.10008.5.1.4.1.1.2\0"):
-        path.write_bytes(content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", kind))
+    for kind in (
+        b"1.2.840.10008.5.1.4.1.1.2\0",
+        b"3.2.840.10008.5.1.4.1.1.2\0",
+        b"1.2.840.10008.9.9.9.9.9.9\0",
+        b"1.2.84\xff.10008.5.1.4.1.1.2\0",
+    ):
+        path.write_bytes(content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", kind, 1))  # in the file's meta information
         with pytest.raises(DataError, match=f"{path.name}: has no Rows .*, it is damaged or was cut short"):
             find_slices(folder)
 
