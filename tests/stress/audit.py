@@ -70,7 +70,9 @@ def _wrong_of_dicom(header: pydicom.Dataset, values: np.ndarray) -> str | None:
         tags = []
     for tag in tags:
         found = header.get(tag)
-        for value in found if isinstance(found, pydicom.multival.MultiValue) else [found]:
+        if tag in header and header[tag].VR != "DS":
+            return f"{tag} is read as {header[tag].VR}"
+        for value in found if isinstance(found, list | pydicom.multival.MultiValue) else [found]:
             if value not in (None, "") and not abs(float(value)) <= LARGEST:
                 return f"{tag} is {value}"
             break  # the first one is used

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -162,8 +163,20 @@ def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:
         ) from error
 
 
+def check_representation(dataset: Dataset, keyword: str) -> None:
+    """Check that a tag, if it is there, is stored in a way that is its own (PS3.6): a text read as a number is another.
+
+    Raises:
+        ValueError: if not.
+    """
+    allowed = dictionary_VR(keyword).split(" or ")
+    if keyword in dataset and dataset[keyword].VR not in allowed:
+        raise ValueError(f"{keyword} has the value representation {dataset[keyword].VR}, not {allowed[0]}")
+
+
 def _whole(dataset: Dataset, keyword: str, missing: int | None = None) -> int:
     """A number that counts something. Raises ValueError if it is none, as 1.5 frames are, or TypeError."""
+    check_representation(dataset, keyword)
     value = dataset.get(keyword) or missing
     if int(value) != value:  # type: ignore[arg-type]  # None raises a TypeError
         raise ValueError(f"{keyword} is {value!r}, not a whole number")

@@ -18,16 +18,15 @@ from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConve
 
 from ..errors import DataError
 from ..files.bounds import check_regular
-from ..files.dicom import first_bytes, naming, open_dicom
+from ..files.dicom import check_representation, first_bytes, naming, open_dicom
 from .header import check_spacing, named
 
 BETWEEN_SLICES_MM = (0.1, 50.0)  # their centres: those of a body CT are 0.5 to 10 mm apart
 FARTHEST_MM = 1e5  # of a slice from the scanner's origin: 100 m
 POSITION_TOLERANCE_MM = 0.1  # of a slice from its place in an evenly spaced, straight series; scanners round to 0.1
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine, without unit: 0.06 degrees
-PIXEL_SPACING_TOLERANCE_MM = 1e-4  # 0.05 mm across 512 pixels
-ALIKE = {"Rows": 0, "Columns": 0, "PixelSpacing": PIXEL_SPACING_TOLERANCE_MM}  # in all slices, to within
-ALIKE |= {"ImageOrientationPatient": ORIENTATION_TOLERANCE}
+# What is alike in all slices, to within so much: 1e-4 mm of spacing are 0.05 mm across 512 pixels
+ALIKE = {"Rows": 0, "Columns": 0, "PixelSpacing": 1e-4, "ImageOrientationPatient": ORIENTATION_TOLERANCE}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point left, posterior, superior; MONAI's right, anterior
 
 MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -201,6 +200,8 @@ def _check_slice(path: Path, header: Dataset) -> None:
         kind = "" if header.get("SOPClassUID") == CTImageStorage else ", and is not a CT Image by its SOPClassUID"
         fix = "Take it out of the folder if it is not a slice, or export the series again."
         raise DataError(f"{path}: lacks {', '.join(missing)}{kind}: where it lies is not known. {fix}")
+    for tag in REQUIRED_TAGS:
+        check_representation(header, tag)
     values = np.array([*header.ImagePositionPatient, *header.ImageOrientationPatient, *header.PixelSpacing], float)
     if len(values) != 11 or not np.abs(values[:9]).max() <= FARTHEST_MM:
         raise DataError(
@@ -208,13 +209,12 @@ def _check_slice(path: Path, header: Dataset) -> None:
             f"of the first beyond {FARTHEST_MM:g} mm. Export the series again."
         )
     check_spacing(values[9:].tolist(), named("PixelSpacing"), path)
-    transfer_syntax = header.file_meta.get("TransferSyntaxUID")
-    if transfer_syntax is None:
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
         raise DataError(f"{path}: lacks TransferSyntaxUID, without which no pixel can be read. Export it again.")
     expected = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
-    compressed = transfer_syntax.is_encapsulated or transfer_syntax.is_deflated
-    if not compressed and os.path.getsize(path) < expected:
-        there = os.path.getsize(path)
+    there, compressed = os.path.getsize(path), syntax.is_encapsulated or syntax.is_deflated
+    if not compressed and there < expected:
         raise DataError(f"{path}: was cut short: {there} bytes for {expected} of pixels. Copy it again.")
 
 

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from ..errors import DataError
+from ..files.dicom import check_representation
 
 try:
     from pydicom.pixels.utils import get_expected_length
@@ -37,7 +38,9 @@ def number(
 
     Raises:
         DataError: if it is not a number, infinite, below ``low`` or above ``high``.
+        ValueError: as :func:`transforms.files.dicom.check_representation`.
     """
+    check_representation(header, keyword)
     value = header.get(keyword)
     if value is None or value == "":
         return None

@@ -22,7 +22,7 @@ from pydicom.errors import InvalidDicomError
 
 from ..errors import DataError
 from ..files.bounds import check_regular, check_size
-from ..files.dicom import decode, first_bytes, naming, open_dicom, raw_element
+from ..files.dicom import check_representation, decode, first_bytes, naming, open_dicom, raw_element
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import is_picture, open_picture, picture_levels
 from ..files.worker import MEMORY_GB, SECONDS, Limits
@@ -239,8 +239,10 @@ def pixel_spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
 
     Raises:
         DataError: if the first tag that says it cannot be right.
+        ValueError: as :func:`transforms.files.dicom.check_representation`.
     """
     for tag in SPACING_TAGS:
+        check_representation(dataset, tag)
         value = dataset.get(tag)
         if value in (None, "") or list(np.atleast_1d(value)) in ([], [0, 0]):
             continue

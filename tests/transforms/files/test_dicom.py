@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from transforms import DataError, RadiographReader
-from transforms.files.dicom import decode, first_bytes, naming, open_dicom
+from transforms.files.dicom import check_representation, decode, first_bytes, naming, open_dicom
 from transforms.files.worker import close_workers
 
 RAMP = (np.arange(20 * 30).reshape(20, 30) * 6).astype(np.uint16)  # 20 rows, 30 columns, 0 to 3594
@@ -131,18 +131,31 @@ def test_several_frames_or_samples_are_refused_before_they_are_decoded(write_dic
             decode(open_dicom(path), path)
 
 
-@pytest.mark.parametrize(
-    ("keyword", "kind", "value"), [("NumberOfFrames", b"IS", b"1.5 "), ("Rows", b"FL", b"\0\0\xa4A")]
-)
-def test_what_counts_is_a_whole_number(write_dicom, keyword, kind, value):
-    """1.5 frames, 20.5 rows."""
+def test_what_counts_is_a_whole_number(write_dicom):
     path = write_dicom(RAMP, bits=12, NumberOfFrames=1)
     dataset = pydicom.dcmread(path)
-    tag = dataset[keyword].tag
-    dataset[tag] = RawDataElement(tag, kind.decode(), len(value), value, 0, False, True)
+    tag = dataset["NumberOfFrames"].tag
+    dataset[tag] = RawDataElement(tag, "IS", 4, b"1.5 ", 0, False, True)
     dataset.save_as(path)
-    with pytest.raises(DataError, match=f"image.dcm: its header cannot be used .*{keyword} is .*, not a whole number"):
+    with pytest.raises(
+        DataError, match="image.dcm: its header cannot be used .*NumberOfFrames is .*, not a whole number"
+    ):
         decode(open_dicom(path), path)
+
+
+def test_a_text_is_not_read_as_a_number(write_dicom):
+    """Where WindowWidth is said to be of unsigned shorts, its text "1,15" would be 11313 and 13617."""
+    path = write_dicom(RAMP, bits=12, WindowCenter=500, WindowWidth=115)
+    RadiographReader().get_data(path)
+    dataset = pydicom.dcmread(path)
+    for keyword in ("WindowWidth", "PixelSpacing"):
+        tag = dataset[keyword].tag
+        dataset[tag] = RawDataElement(tag, "US", 4, b"1,15", 0, False, True)
+        with pytest.raises(ValueError, match=f"{keyword} has the value representation US, not DS"):
+            check_representation(dataset, keyword)
+        dataset.save_as(path)
+        with pytest.raises(DataError, match="image.dcm: its header cannot be used .* representation US, not DS"):
+            RadiographReader().get_data(path)
 
 
 def deflate(path, content=None):
