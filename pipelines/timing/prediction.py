@@ -33,7 +33,7 @@ from .outputs import plain_outputs
 from .reading import bare
 
 ROUNDS = 3
-SIDE, LARGE, DRAWN = 1024, (3000, 4000), 24  # rows and columns of DICOM and of PNG files; how many of each
+SIDE, LARGE, DRAWN = 1024, (3000, 4000), 16  # rows and columns of DICOM and of PNG files; how many of each
 CASES = (1_000, 26_684)  # the greater: the images of the RSNA Pneumonia Detection Challenge
 FEW, MANY = 100, 2_000
 
