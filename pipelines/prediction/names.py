@@ -17,7 +17,7 @@ from typing import Any
 
 from transforms import DataError
 from transforms.files.atomic import atomic_write
-from transforms.files.names import IMAGE_SUFFIXES
+from transforms.files.names import image_suffix
 
 from .records import RECORDS
 
@@ -68,7 +68,7 @@ class HashedNames:
                     (self.tree / hashed).mkdir()
                     names[hashed] = os.path.relpath(folder, self.source)
                 for name in files:
-                    path, suffix = Path(folder, name), _known_suffix(name)
+                    path, suffix = Path(folder, name), image_suffix(name)
                     link = f"{hashed}/{self._hash(key, path)}{suffix}"
                     (self.tree / link).symlink_to(path)
                     names[link] = os.path.relpath(path, self.source)
@@ -108,8 +108,3 @@ class HashedNames:
                 f"{self.mapping}: is no mapping of names. Restore it, or remove it and give another --output."
             ) from error
         return known
-
-
-def _known_suffix(name: str) -> str:
-    """What readers go by; what else follows a point may be part of a name."""
-    return max((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), key=len, default="")

@@ -217,26 +217,24 @@ class Prediction:
             Stopped: if a signal has asked for the end; what was begun is done.
         """
         read, compute, write = self.stages.read, self.stages.compute, self.stages.write
-        self.start, self.left = time.monotonic(), (total := len(cases))
+        self.start, self.ended_before = time.monotonic(), len(self.done)
         with Steps() as steps, eval_mode(self.stages.network):
             others = []
             for case in cases:
                 steps.check()
                 key = self._key(case)
                 if self.records.never_ended(key, case.identity) and not self.retry:
-                    self.left -= 1
                     self.failed[str(case.path)] = NEVER_ENDED
                     logger.warning("[%s] %s: passed over: %s", self.places[case.path], case.path, NEVER_ENDED)
                 elif self.records.is_started(key, case.identity):
                     with self.records.alone(key, case.identity):
                         record = write(compute([read(case)])[0])
-                    self._end(case, record, total)
+                    self._end(case, record)
                 else:
                     others.append(case)
-            for case, record in flow(
-                self._begun(others, steps), read, compute, write, self.workers, self._batch_size()
-            ):
-                self._end(case, record, total)
+            begun = self._begun(others, steps)
+            for case, record in flow(begun, read, compute, write, self.workers, self._batch_size()):
+                self._end(case, record)
 
     def _begun(self, cases: Iterable[Case], steps: Steps) -> Iterator[Case]:
         for case in cases:
@@ -249,7 +247,7 @@ class Prediction:
             return 1
         return self.batch_size or BATCH_SIZES[self.stages.device.type != "cpu"]
 
-    def _end(self, case: Case, record: dict[str, Any], total: int) -> None:
+    def _end(self, case: Case, record: dict[str, Any]) -> None:
         self.records.append(self._key(case), case.identity, record)
         if record["status"] == "done":
             self.done[str(case.path)] = record
@@ -257,8 +255,8 @@ class Prediction:
         else:
             self.failed[str(case.path)] = record["error"]
             said = f"FAILED: {record['error']}"
-        self.left -= 1
-        seconds = (time.monotonic() - self.start) / (total - self.left) * self.left
+        ended = len(self.done) + len(self.failed)
+        seconds = (time.monotonic() - self.start) / (ended - self.ended_before) * (len(self.places) - ended)
         logger.info("[%s, %.0f s left] %s: %s", self.places[case.path], seconds, case.path, said)
 
     def _log_end(self, summary: dict[str, Any]) -> None:

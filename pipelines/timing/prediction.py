@@ -24,6 +24,7 @@ from monai.networks.utils import eval_mode
 from monai.transforms import Compose, Resized, ScaleIntensityRangePercentilesd, SpatialPadd
 from PIL import Image
 
+from networks import load_weights
 from transforms import index_images
 
 from ..bundle import Bundle
@@ -112,8 +113,7 @@ class _PlainLoop:
     def __init__(self, bundle: Bundle, weights: Path):
         overrides = {"weights": str(weights), "precision": "float32"}
         parser = bundle.read(["inference"], **overrides)
-        self.network = parser.get_parsed_content("network_def").eval()
-        self.network.load_state_dict(torch.load(weights, weights_only=True))
+        self.network = load_weights(parser.get_parsed_content("network_def"), weights).eval()
         self.size, (lower, upper) = parser["image_size"], parser["percentiles"]
         self.threshold = parser.get_parsed_content("threshold")
         self.scale = ScaleIntensityRangePercentilesd("image", lower, upper, b_min=0.0, b_max=1.0, clip=True)

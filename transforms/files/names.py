@@ -14,8 +14,12 @@ IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".nii", ".nii.gz")
 def image_name(path: os.PathLike | str) -> str:
     """The name of an image's file without what is known to be an extension: a UID keeps its last component."""
     name = Path(path).name
-    ending = max((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
-    return name[: len(name) - len(ending)]
+    return name[: len(name) - len(image_suffix(name))]
+
+
+def image_suffix(name: str) -> str:
+    """What readers go by, in small letters; what else follows a point may be part of a name."""
+    return max((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
 
 
 class OutputLayout(FolderLayoutBase):
