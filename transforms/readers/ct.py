@@ -14,7 +14,6 @@ from typing import Any
 import nibabel
 import numpy as np
 from monai.data.image_reader import ImageReader
-from monai.utils import MetaKeys, SpaceKeys
 from pydicom.dataset import Dataset
 
 from ..errors import DataError
@@ -23,6 +22,7 @@ from ..files.nifti import NIFTI_SUFFIXES, is_nifti, open_nifti, voxels
 from ..files.worker import MEMORY_GB, SECONDS, Limits
 from .ct_series import BETWEEN_SLICES_MM, FARTHEST_MM, ORIENTATION_TOLERANCE, CTVolume, arrange, find_slices
 from .header import check_bits, check_length, check_spacing, check_values, number
+from .metadata import metadata
 
 AIR_HU = -1024.0  # what pixel padding becomes
 SMALLEST_SLOPE = 1e-6  # HU for a step of the stored values
@@ -117,14 +117,7 @@ class CTReader(ImageReader):
                 for _ in pool.map(fill, range(len(volume.files))):
                     pass
         check_values(values, _name(img), constant=self.labels)
-        return values, {
-            MetaKeys.AFFINE: volume.affine,
-            MetaKeys.ORIGINAL_AFFINE: volume.affine.copy(),
-            MetaKeys.SPACE: SpaceKeys.RAS.value,
-            MetaKeys.SPATIAL_SHAPE: np.asarray(volume.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
-            "spacing_known": True,
-        }
+        return values, {**metadata(volume.affine, volume.shape), "spacing_known": True}
 
 
 def _name(image: Path | tuple[Path, ...]) -> Path:

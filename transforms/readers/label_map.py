@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from monai.data.image_reader import ImageReader
-from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import DataError
 from ..files.picture import stored_values
 from ..files.worker import MEMORY_GB, SECONDS, Limits
+from .metadata import PICTURE_AFFINE, metadata
 
 
 class LabelMapReader(ImageReader):
@@ -46,11 +46,4 @@ class LabelMapReader(ImageReader):
         if values.ndim != 2:
             raise DataError(f"{img}: is in colour; labels are grey, or a palette's indices. Save it in grey.")
         labels = np.ascontiguousarray(values.T)
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-        return labels, {
-            MetaKeys.AFFINE: affine,
-            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-            MetaKeys.SPACE: SpaceKeys.RAS.value,
-            MetaKeys.SPATIAL_SHAPE: np.asarray(labels.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
-        }
+        return labels, metadata(PICTURE_AFFINE, labels.shape)

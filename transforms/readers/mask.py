@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from monai.data.image_reader import ImageReader
-from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import DataError
 from ..files.bounds import check_regular
@@ -18,6 +17,7 @@ from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
 from ..files.picture import grey_values, is_picture
 from ..files.worker import MEMORY_GB, SECONDS, Limits
 from .header import check_length
+from .metadata import PICTURE_AFFINE, metadata
 
 
 class MaskReader(ImageReader):
@@ -62,14 +62,7 @@ class MaskReader(ImageReader):
                     "must be of one size. Correct them, or leave out the image."
                 )
         union = np.ascontiguousarray(np.any(masks, axis=0).T.astype(np.uint8))
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-        return union, {
-            MetaKeys.AFFINE: affine,
-            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-            MetaKeys.SPACE: SpaceKeys.RAS.value,
-            MetaKeys.SPATIAL_SHAPE: np.asarray(union.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
-        }
+        return union, metadata(PICTURE_AFFINE, union.shape)
 
     def _mask(self, path: Path) -> np.ndarray:
         """A file's mask, boolean of shape (rows, columns)."""

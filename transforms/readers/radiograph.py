@@ -14,7 +14,6 @@ import nibabel
 import numpy as np
 import torch
 from monai.data.image_reader import ImageReader
-from monai.utils import MetaKeys, SpaceKeys
 from nibabel.affines import voxel_sizes
 from PIL.Image import Image
 from pydicom.dataset import Dataset
@@ -29,6 +28,7 @@ from ..files.worker import MEMORY_GB, SECONDS, Limits
 from ..grid.levels import LEVELS
 from .display import display_levels
 from .header import check_bits, check_length, check_spacing, check_values, named
+from .metadata import metadata
 
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -167,11 +167,7 @@ class RadiographReader(ImageReader):
             affine, shape = np.asarray(opened.affine, float), opened.shape
         return values, {
             **more,
-            MetaKeys.AFFINE: affine,
-            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-            MetaKeys.SPACE: SpaceKeys.RAS.value,
-            MetaKeys.SPATIAL_SHAPE: np.asarray(values.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            **metadata(affine, values.shape),
             "file_shape": np.asarray(shape),
             "spacing_known": spacing is not None,
         }
