@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from pipelines.bundle import Bundle
 from tests.conftest import ROOT
 from transforms import plain_error
+from transforms.files.lock import locked
 
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir())
 RADIOGRAPHS = [name for name in BUNDLES if not Bundle(ROOT / "bundles" / name).is_volumetric]
@@ -112,3 +115,24 @@ class Trained:
     def infer(self, folder: Path, out: Path, *overlays: str, **settings: Any) -> None:
         places = {"dataset_dir": folder, "output_dir": out, "weights": self.weights}
         run(self.name, ["inference", *overlays], "run", **{**places, **self.small, **settings})
+
+
+@contextmanager
+def held_by_another(folder: Path) -> Iterator[int]:
+    """While the block runs, another process, whose number it gets, holds a folder's lock; the block may kill it."""
+    ready, told = os.pipe()
+    process = os.fork()
+    if process == 0:  # nothing of pytest's may run in it
+        try:
+            with locked(folder):
+                os.write(told, b"!")
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.read(ready, 1)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)

@@ -22,10 +22,9 @@ from pipelines.__main__ import main
 from pipelines.prediction.predict import Prediction, predict
 from pipelines.prediction.records import STARTED, Records
 from pipelines.prediction.stages import Stages
-from tests.running import bundle_of, small
+from tests.running import bundle_of, held_by_another, small
 from transforms import CTReader, DataError, DiskError
 from transforms.files.atomic import atomic_write
-from transforms.files.lock import locked
 
 BUNDLES = ("pneumonia", "lungs", "abdomen")
 
@@ -184,12 +183,17 @@ def test_an_output_that_is_not_as_it_was_written_is_made_again(tree, tmp_path, s
     assert summary(out)["done_before"] == 1 and mask.read_bytes() == written
 
 
+def numbered(cohort, folder, count):
+    """So many radiographs of the cohort, as 0.dcm, 1.dcm and so on."""
+    folder.mkdir()
+    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:count]):
+        shutil.copy(path, folder / f"{number}.dcm")
+    return folder
+
+
 def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, cohort, monkeypatch):
     """Of three cases the first one's mask is removed, and the second one's is cut, when the third is done."""
-    images, out = tmp_path / "in", tmp_path / "out"
-    images.mkdir()
-    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:3]):
-        shutil.copy(path, images / f"{number}.dcm")
+    images, out = numbered(cohort, tmp_path / "in", 3), tmp_path / "out"
     append = Records.append
 
     def append_and_remove(self, case, identity, record):
@@ -209,10 +213,7 @@ def test_outputs_that_vanish_while_it_runs_make_it_fail(tmp_path, settings, coho
 
 def test_folder_that_vanishes_while_it_runs(tmp_path, settings, cohort, monkeypatch):
     """What was written in it, and what was under way then, fails; the rest is done."""
-    images, out = tmp_path / "in", tmp_path / "out"
-    images.mkdir()
-    for number, path in enumerate(sorted((cohort / "stage_2_train_images").iterdir())[:8]):
-        shutil.copy(path, images / f"{number}.dcm")
+    images, out = numbered(cohort, tmp_path / "in", 8), tmp_path / "out"
     append = Records.append
 
     def append_and_remove(self, case, identity, record):
@@ -285,19 +286,11 @@ def test_a_signal_ends_it_after_the_case_and_the_same_command_continues(
 
 
 def test_a_second_run_into_the_folder_is_told_of_the_first(tree, tmp_path, settings):
-    out, (ready, told) = tmp_path / "out", os.pipe()
-    process = os.fork()
-    if process == 0:
-        with locked(out):
-            os.write(told, b"!")
-            signal.pause()
-    os.read(ready, 1)
-    try:
-        with pytest.raises(DataError, match=f"out: another run is writing there: process {process} on "):
+    out = tmp_path / "out"
+    with held_by_another(out) as process:
+        told = f"out: another run is writing there: process {process} on "
+        with pytest.raises(DataError, match=told):
             run("pneumonia", tree, out, settings)
-    finally:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
     assert os.listdir(out) == [".lock"]
     assert run("pneumonia", tree, out, settings) == 1 and not (out / ".lock").exists()
 

@@ -21,8 +21,7 @@ from ignite.engine import Events
 from networks import read_about, read_checkpoint
 from pipelines import datalist
 from pipelines.training import log
-from tests.running import Trained, bundle_of, refused, small
-from transforms.files.lock import locked
+from tests.running import Trained, bundle_of, held_by_another, refused, small
 
 pytestmark = pytest.mark.usefixtures("interrupts")
 
@@ -297,19 +296,8 @@ def test_nothing_is_left_to_train(train, started, caplog):
 def test_another_training_in_the_folder_is_told_of_this_one(train, started):
     models = started / "models"
     before = {path.name: path.read_bytes() for path in models.iterdir()}
-    ready, told = os.pipe()
-    process = os.fork()
-    if process == 0:
-        with locked(models):
-            os.write(told, b"!")
-            signal.pause()
-    os.read(ready, 1)
-    try:
-        with refused(f"another run is writing there: process {process} on "):
-            train(started, 2)
-    finally:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+    with held_by_another(models) as process, refused(f"another run is writing there: process {process} on "):
+        train(started, 2)
     (models / ".lock").unlink()
     assert {path.name: path.read_bytes() for path in models.iterdir()} == before
 

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from tests.running import held_by_another
 from transforms import DataError
 from transforms.files.lock import locked
 
@@ -16,22 +17,8 @@ from transforms.files.lock import locked
 @pytest.fixture
 def holder(tmp_path):
     """The number of another process that holds the lock of ``tmp_path / "out"``."""
-    ready, told = os.pipe()
-    process = os.fork()
-    if process == 0:  # nothing of pytest's may run in it
-        try:
-            with locked(tmp_path / "out"):
-                os.write(told, b"!")
-                signal.pause()
-        finally:
-            os._exit(1)
-    os.read(ready, 1)
-    yield process
-    try:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
+    with held_by_another(tmp_path / "out") as process:
+        yield process
 
 
 def test_a_second_run_is_told_who_holds_the_folder(tmp_path, holder):
