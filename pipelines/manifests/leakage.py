@@ -146,8 +146,8 @@ def _prints(paths: Sequence[list[Path]], cache_dir: os.PathLike | str | None) ->
     missing = [i for i, key in enumerate(keys) if key and key not in kept]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = dict(zip(missing, pool.map(_print, (paths[i] for i in missing)), strict=True))
-    found = {i: made[i] if i in made else kept[key] for i, key in enumerate(keys) if i in made or key in kept}
-    found = {i: value for i, value in found.items() if value is not None}
+    either = ((i, made[i] if i in made else kept.get(key)) for i, key in enumerate(keys))
+    found = {i: value for i, value in either if value is not None}
     if file is not None and missing:
         with atomic_path(file) as scratch, open(scratch, "wb") as stream:
             pixels, pictures = [value.pixels for value in found.values()], [value.picture for value in found.values()]

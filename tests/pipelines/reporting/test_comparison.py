@@ -1,0 +1,66 @@
+"""Two models on the same cases: against SciPy, by hand, and what cannot be compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_rel
+
+from pipelines.reporting.comparison import compare, draw_comparison, read_cases
+from transforms import DataError
+
+
+def cases(dice, patients=None):
+    n = len(dice)
+    return pd.DataFrame(
+        {"case": range(n), "dice": dice, "tp": 5, "fn": 3, "patient": [str(p) for p in patients or range(n)]}
+    )
+
+
+def test_the_difference_and_its_p_value():
+    draw = np.random.default_rng(0)
+    a = draw.normal(0.7, 0.1, 50)
+    b = a + draw.normal(0.02, 0.05, 50)
+    found = compare(cases(a), cases(b))
+    assert found.difference.mean == pytest.approx((b - a).mean()) == pytest.approx(found.second.mean - found.first.mean)
+    assert found.p == pytest.approx(ttest_rel(a, b).pvalue, abs=0.01)
+    assert (found.better, found.worse) == ((b > a).sum(), (b < a).sum())
+    assert "difference" in str(found)
+
+
+def test_all_signs_of_a_few_patients_by_hand():
+    """Three patients whose differences are all positive: of the eight ways to exchange, two are as far from 0."""
+    found = compare(cases([0.1, 0.2, 0.3]), cases([0.2, 0.4, 0.6]))
+    assert found.p == pytest.approx(2 / 8)
+
+
+def test_cases_of_a_patient_are_exchanged_together():
+    found = compare(cases([0.1, 0.2, 0.3, 0.3], [1, 2, 3, 3]), cases([0.2, 0.4, 0.6, 0.6], [1, 2, 3, 3]))
+    assert found.p == pytest.approx(2 / 8) and found.difference.patients == 3
+
+
+def test_cases_without_a_value_are_left_out():
+    found = compare(cases([0.1, np.nan, 0.3, 0.5]), cases([0.2, 0.4, np.nan, 0.8]))
+    assert found.first.cases == 2 and found.difference.mean == pytest.approx(0.2)
+
+
+def test_what_cannot_be_compared(tmp_path):
+    first = cases([0.1, 0.2])
+    for other in (cases([0.1, 0.2, 0.3]), first.assign(tp=6), first.assign(patient="x")):
+        with pytest.raises(DataError, match="other cases, folds or truths"):
+            compare(first, other)
+    with pytest.raises(DataError, match="no case has a value of dice in both"):
+        compare(cases([0.1, np.nan]), cases([np.nan, 0.2]))
+    with pytest.raises(DataError, match="only one patient has a value"):
+        compare(cases([0.1, 0.2], [1, 1]), cases([0.1, 0.2], [1, 1]))
+    with pytest.raises(DataError, match=r"images\.csv: no such file"):
+        read_cases(tmp_path)
+    first.to_csv(tmp_path / "images.csv", index=False)
+    assert read_cases(tmp_path).equals(first)
+
+
+def test_the_figure_has_a_point_a_case():
+    figure = draw_comparison(cases([0.1, 0.2]), cases([0.2, 0.4]), ("old", "new"))
+    (points,) = figure.axes[0].collections
+    assert points.get_offsets().tolist() == [[0.1, 0.2], [0.2, 0.4]]
