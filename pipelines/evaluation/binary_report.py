@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from transforms.files.atomic import atomic_write
 
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
-from .metric_table import known_spacing, write_metrics
+from .metric_table import known_spacing, patients_of, write_metrics
+from .pixels import Pixels, count_pixels, gather
 from .ranking import best_median_worst
 from .rsna_score import mean_average_precision
 
@@ -31,7 +33,9 @@ class EvaluationReport:
     file name or patient gets into the report.
 
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``images.csv``, and ``best.png``, ``median.png`` and
-    ``worst.png`` of the positives by Dice.
+    ``worst.png`` of the positives by Dice. For what is asked of an evaluation later: ``pixels.npz``, see
+    :class:`~pipelines.evaluation.pixels.Pixels`, and where the truth is boxes ``boxes.json``, of each image ``found``
+    (each with its confidence) and ``truth``.
 
     Args:
         folder: where the report goes.
@@ -61,6 +65,7 @@ class EvaluationReport:
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
         self.masks: list[tuple[tuple[int, int], bytes]] = []
+        self.pixels: list[Pixels] = []
 
     def iteration_completed(self, engine: Workflow) -> None:
         for item in engine.state.output:
@@ -68,17 +73,22 @@ class EvaluationReport:
             row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
             self.rows.append(row | {"columns": truth.shape[0], "rows": truth.shape[1]})
             self.found.append(mask_to_boxes(probability, self.threshold))
+            self.pixels.append(count_pixels(probability, truth))
             # compressed to a few kilobytes, since best, median and worst are known only at the end
             packed = np.packbits([truth > 0, probability >= self.threshold])
             self.masks.append((truth.shape, zlib.compress(packed.tobytes())))
 
     def completed(self, engine: Workflow) -> None:
-        table = pd.DataFrame(self.rows)
+        table = pd.DataFrame(self.rows).assign(patient=patients_of(self.data))
         metrics = summarise(table, self.batch_size, self.threshold)
         if all("boxes" in entry for entry in self.data):
-            score = mean_average_precision(self.found, [entry["boxes"] for entry in self.data])
+            boxes = {"found": self.found, "truth": [entry["boxes"] for entry in self.data]}
+            score = mean_average_precision(**boxes)
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
+            with atomic_write(self.folder / "boxes.json") as file:
+                json.dump(boxes, file)
         write_metrics(metrics, self.folder)
+        gather(self.pixels).save(self.folder / "pixels.npz")
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
         self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])

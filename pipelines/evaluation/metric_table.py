@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -100,6 +100,11 @@ def known_spacing(image: MetaTensor) -> tuple[float, ...] | None:
     if not image.meta.get("spacing_known"):
         return None
     return tuple(float(length) for length in image.pixdim[: image.ndim - 1])
+
+
+def patients_of(data: Sequence[Any]) -> list[int]:
+    """Of each entry of a data list, a number for its patient; one of its own each where the list does not know."""
+    return list(getattr(data, "patients", range(len(data))))
 
 
 def ratio(part: Counts, whole: Counts) -> Counts:

@@ -17,7 +17,7 @@ from monai.engines import SupervisedEvaluator
 from networks import VolumeInferer
 from transforms.files.atomic import atomic_write
 
-from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, write_metrics
+from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, patients_of, write_metrics
 from .multiclass_metrics import RocHistograms, confusion_matrix, overlap_by_class
 from .multiclass_pictures import draw_class_cases, draw_confusion, draw_roc
 from .ranking import best_median_worst
@@ -105,7 +105,7 @@ class ClassReport:
 
     def completed(self, engine: SupervisedEvaluator) -> None:
         cast(VolumeInferer, engine.inferer).observe = None
-        table = pd.DataFrame(self.rows)
+        table = pd.DataFrame(self.rows).assign(patient=patients_of(engine.state.dataloader.dataset.data))
         write_metrics(self._metrics(table), self.folder)
         with atomic_write(self.folder / "cases.csv") as file:
             table.rename_axis("case").to_csv(file)

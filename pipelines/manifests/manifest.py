@@ -84,11 +84,13 @@ class DataList(list):
     Args:
         entries: as of :func:`datalist`.
         name: of the manifest.
+        patients: of each entry, a number for who it is of.
     """
 
-    def __init__(self, entries: Sequence[dict[str, Any]], name: str):
+    def __init__(self, entries: Sequence[dict[str, Any]], name: str, patients: Sequence[int]):
         super().__init__(entries)
         self.name = name
+        self.patients = list(patients)
 
 
 def datalist(
@@ -152,7 +154,9 @@ def datalist(
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(lambda entry: reader.open(entry["image"]), found):
                 pass
-    return DataList(found, content["name"])
+    numbers: dict[str, int] = {}
+    patients = [numbers.setdefault(entry["patient_id"], len(numbers)) for entry in entries]
+    return DataList(found, content["name"], patients)
 
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:

@@ -16,6 +16,7 @@ from monai.transforms import Compose, LoadImaged
 from PIL import Image
 
 from pipelines import EvaluationReport
+from pipelines.evaluation.pixels import Pixels, by_threshold
 from transforms import BoxesToMaskd, RadiographReader
 
 # Columns and rows of the truth; of the prediction, which is bright; and the size of the image, columns first.
@@ -69,8 +70,9 @@ def report(tmp_path_factory):
 
 def test_files_are_those_promised_and_name_nobody(report):
     _, out = report
-    tables, pictures = {"metrics.json", "metrics.csv", "images.csv"}, {"best.png", "median.png", "worst.png"}
-    assert set(os.listdir(out)) == tables | pictures
+    tables = {"metrics.json", "metrics.csv", "images.csv", "boxes.json"}
+    pictures = {"best.png", "median.png", "worst.png"}
+    assert set(os.listdir(out)) == tables | pictures | {"pixels.npz"}
     assert not any("Doe" in (out / name).read_text() or "Jane" in (out / name).read_text() for name in tables)
     for name in pictures:
         picture = np.asarray(Image.open(out / name).convert("RGB"))
@@ -84,6 +86,17 @@ def test_each_image_is_measured_in_its_own_grid(report):
     assert list(zip(rows["columns"], rows["rows"], strict=True)) == [size for _, _, size in CASES]
     assert (rows[["tp", "fp", "fn", "tn"]].sum(axis=1) == rows["columns"] * rows["rows"]).all()
     assert rows["tp"].tolist() == [48, 24, 24, 0, 0, 0] and rows["fn"].tolist() == [0, 24, 24, 48, 0, 0]
+
+
+def test_what_is_asked_of_it_later(report):
+    """The boxes, by hand; and the counts of pixels, from which Dice follows at any threshold."""
+    data, out = report
+    boxes = json.loads((out / "boxes.json").read_text())
+    assert boxes["truth"] == [entry["boxes"] for entry in data]
+    assert boxes["found"][1] == [[1.0, [6.0, 3.0, 8.0, 6.0]]] and boxes["found"][5] == []
+    table = by_threshold(Pixels.load(out / "pixels.npz"))
+    assert table["dice_by_image_over_positives"].iloc[49] == pytest.approx(np.mean(DICE[:4]))
+    assert pd.read_csv(out / "images.csv")["patient"].tolist() == [0, 1, 2, 3, 4, 5]  # a plain list knows no patients
 
 
 def test_surfaces_are_measured_in_pixels_and_where_the_spacing_is_known_in_millimetres(report):

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_score, recall_score
 
-from pipelines.reporting.pixels import (
+from pipelines.evaluation.pixels import (
     Pixels,
     by_threshold,
     calibration_errors,

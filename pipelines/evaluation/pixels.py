@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from transforms.files.atomic import atomic_path
 
-from ..evaluation.metric_table import dice, ratio
+from .metric_table import dice, ratio
 
 BINS = 100  # of one width
 EDGES = (np.arange(BINS) / BINS).astype(np.float32)

@@ -6,14 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap
 
 from pipelines import draw_phantoms
 from pipelines.bundle import Bundle
-from pipelines.evaluation.cross_validation import cross_validate, mean_with_interval
+from pipelines.reporting.cross_validation import cross_validate
 from tests.conftest import ROOT
 from transforms import DataError
 
@@ -68,21 +66,6 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
         cross_validate(*arguments, tmp_path / "a", threshold=0.9, **settings)
     with pytest.raises(DataError, match="fold_0.json: is another fold"):
         cross_validate(*arguments, tmp_path / "c", trained=tmp_path / "a", **settings | {"seed": 4})
-
-
-def test_interval_is_scipy_s_where_each_patient_has_one_image():
-    values = pd.Series(np.random.default_rng(1).beta(4, 2, 60))
-    ours = mean_with_interval(values, pd.Series(range(60)))
-    theirs = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", random_state=0).confidence_interval
-    assert ours["mean"] == pytest.approx(values.mean())
-    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high), abs=0.005)
-
-
-def test_interval_knows_that_images_of_one_patient_go_together():
-    patients = pd.Series(np.repeat(range(10), 10))
-    values = pd.Series(np.repeat(np.random.default_rng(0).random(10), 10))  # ten times the same image
-    together, apart = mean_with_interval(values, patients), mean_with_interval(values, pd.Series(range(100)))
-    assert together["high"] - together["low"] > 2 * (apart["high"] - apart["low"])
 
 
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):

@@ -21,11 +21,11 @@ from transforms.files.atomic import atomic_write
 from ..bundle import Bundle
 from ..manifests.manifest import read_manifest, write_manifest
 from ..manifests.splits import SPLITS, split_patients
+from .intervals import Interval, mean_interval
 
 logger = logging.getLogger(__name__)
 
 VALIDATION = 0.15  # of the patients that a fold does not test on
-RESAMPLES = 10_000
 
 
 def cross_validate(
@@ -47,8 +47,8 @@ def cross_validate(
     the command can be stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``images.csv``, a row an image; and
-    ``cross_validation.json``: the mean Dice and IoU by image over positives, each with a 95 % interval (percentile
-    bootstrap over patients, 10,000 resamples).
+    ``cross_validation.json``: the mean Dice and IoU by image over positives, each with its 95 % interval by
+    :func:`~pipelines.reporting.intervals.mean_interval`.
 
     Args:
         bundle: what is trained and evaluated; one that marks a single class.
@@ -101,29 +101,20 @@ def cross_validate(
         images.to_csv(file, index=False)
     positives = images[images["tp"] + images["fn"] > 0]
     result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(images), "positives": len(positives)}
+    intervals: dict[str, Interval] = {}
     for metric in ("dice", "iou"):
-        result[f"{metric}_by_image_over_positives"] = mean_with_interval(positives[metric], positives["patient"])
+        intervals[f"{metric}_by_image_over_positives"] = mean_interval(positives[metric], positives["patient"])
     if against is not None:
-        result["dice_difference_by_image_over_positives"] = _difference(positives, Path(against), images)
+        intervals["dice_difference_by_image_over_positives"] = _difference(positives, Path(against), images)
+    for name, value in [*result.items(), *intervals.items()]:
+        logger.info("%s: %s", name, value)
+    result |= {name: interval.as_dict() for name, interval in intervals.items()}
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
-    for name, value in result.items():
-        if isinstance(value, dict):
-            value = f"{value['mean']:.4f} (95 % interval {value['low']:.4f} to {value['high']:.4f})"
-        logger.info("%s: %s", name, value)
     return result
 
 
-def mean_with_interval(values: pd.Series, patients: pd.Series) -> dict[str, float]:
-    """A mean over images with its 95 % interval, by a percentile bootstrap that draws patients, not images."""
-    groups = pd.DataFrame({"value": values, "patient": patients}).groupby("patient")["value"].agg(["sum", "size"])
-    drawn = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
-    sums, sizes = groups["sum"].to_numpy()[drawn], groups["size"].to_numpy()[drawn]
-    low, high = np.percentile(sums.sum(1) / sizes.sum(1), [2.5, 97.5])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
-
-
-def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> dict[str, float]:
+def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> Interval:
     path = against / "images.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the output folder of a cross-validation that was done.")
@@ -131,7 +122,7 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     same = ["fold", "case", "patient"]
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
-    return mean_with_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
+    return mean_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
 
 
 def _check_same_folds(fold: Path, trained: Path) -> None:
