@@ -1,4 +1,4 @@
-"""``evaluate``: a bundle's model, measured on one split."""
+"""``evaluate``: a bundle's model on one split. ``report``: a page on that. ``compare``: with another model."""
 
 from __future__ import annotations
 
@@ -30,4 +30,50 @@ def run(bundle: str, overlays: Sequence[str], evaluation: Sequence[str], **overr
     run_configuration(run_id="evaluating", config_file=files, bundle_root=str(found.root), **overrides)
 
 
+def add_report(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    parser.add_argument("--manifest", required=True, metavar="FILE")
+    parser.add_argument("--dataset_dir", required=True, metavar="DIR")
+    parser.add_argument("--split", choices=("training", "validation", "test"), default="test")
+    parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
+    parser.add_argument("--weights", metavar="FILE", help="the evaluated model's; default: the bundle's")
+    parser.add_argument("--unknown_spacing", choices=("refuse", "pixels"))
+
+
+def run_report(
+    bundle: str, manifest: str, dataset_dir: str, split: str, output_dir: str | None = None, **settings: Any
+) -> None:
+    from pathlib import Path
+
+    from ..bundle import Bundle
+    from ..reporting.report import write_report
+
+    found = Bundle.find(bundle)
+    folder = Path(output_dir) if output_dir else found.root / "eval"
+    for name in dict.fromkeys(("validation", split)):
+        if not (folder / name / "metrics.json").is_file():
+            data = {"manifest": manifest, "dataset_dir": dataset_dir, "split": name, "output_dir": str(folder)}
+            run(bundle, overlays=(), evaluation=(), **data, **settings)
+    write_report(found, folder / split, manifest, dataset_dir, split, folder / "validation", settings.get("weights"))
+
+
+def add_compare(parser: ArgumentParser) -> None:
+    parser.add_argument("first", metavar="A", help="the folder of an evaluation's split, or of a cross-validation")
+    parser.add_argument("second", metavar="B", help="another model's, of the same cases")
+    parser.add_argument("--metric", default="dice", help="a column of images.csv")
+    parser.add_argument("--figure", metavar="PNG", help="each case as a point")
+
+
+def run_compare(first: str, second: str, metric: str, figure: str | None = None) -> None:
+    from ..figures import save_figure
+    from ..reporting.comparison import compare, draw_comparison, read_cases
+
+    tables = read_cases(first), read_cases(second)
+    print(compare(*tables, metric))
+    if figure is not None:
+        save_figure(draw_comparison(*tables, (first, second), metric), figure)
+
+
 EVALUATE = Verb("evaluate", "measure a bundle's model on one split of a manifest", add_arguments, run)
+REPORT = Verb("report", "one page on a bundle's model, of its evaluation", add_report, run_report)
+COMPARE = Verb("compare", "two models on the same cases: the difference and how sure it is", add_compare, run_compare)

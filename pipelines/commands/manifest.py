@@ -1,4 +1,4 @@
-"""``manifest``: a manifest from a data set's folder, of one of several kinds.
+"""``manifest``: a manifest from a data set's folder, of one of several kinds. ``audit``: images in two of its splits.
 
 A new kind is a row of :data:`KINDS` and a module with ``add_arguments(parser)``, which sets the parser's ``command``.
 """
@@ -45,4 +45,18 @@ def run(command: Callable[..., object], **settings: Any) -> None:
     command(**settings)
 
 
+def add_audit(parser: ArgumentParser) -> None:
+    parser.add_argument("--manifest", required=True, metavar="FILE")
+    parser.add_argument("--dataset_dir", required=True, metavar="DIR")
+    parser.add_argument("--strict", action="store_true", help="end with an error if an image is in two splits")
+
+
+def run_audit(manifest: str, dataset_dir: str, strict: bool) -> None:
+    from ..manifests.leakage import audit
+
+    if not audit(manifest, dataset_dir, strict=strict):
+        print(f"{manifest}: no image is in two splits")
+
+
 MANIFEST = Verb("manifest", "make a manifest from a data set's folder", add_arguments, run)
+AUDIT = Verb("audit", "find images that are in two splits of a manifest", add_audit, run_audit)

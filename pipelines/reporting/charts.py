@@ -50,7 +50,7 @@ def distribution(values: pd.Series, name: str) -> Chart:
     """How a metric is spread over the cases."""
     figure, axis = _empty(5, 3.2)
     low, median = np.nanpercentile(values, [5, 50])
-    axis.hist(values.dropna(), bins=np.linspace(0, 1, 41), color=BLUE, alpha=0.75)
+    axis.hist(values.dropna(), bins=40, range=(0, 1), color=BLUE, alpha=0.75)
     for place, style, label in ((median, "-", "median"), (low, "--", "5th percentile")):
         axis.axvline(place, color=ORANGE, linestyle=style, label=f"{label} {place:.3f}")
     axis.set(xlabel=name, ylabel="cases")
@@ -59,7 +59,9 @@ def distribution(values: pd.Series, name: str) -> Chart:
     return chart(f"{name}, by case", text, figure)
 
 
-def curve(title: str, x: npt.ArrayLike, y: npt.ArrayLike, labels: tuple[str, str], text: str, chance: bool = False) -> Chart:
+def curve(
+    title: str, x: npt.ArrayLike, y: npt.ArrayLike, labels: tuple[str, str], text: str, chance: bool = False
+) -> Chart:
     """One curve, from 0 to 1 upwards."""
     figure, axis = _empty(3.9, 3.6)
     axis.plot(x, y, color=BLUE, linewidth=2)

@@ -1,0 +1,231 @@
+"""One page on a model: what it is, on whom it was measured, how good it is, how sure that is, and what to beware of.
+
+Made of what an evaluation left on disk; nothing is predicted again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from networks import read_about
+from transforms import DataError
+from transforms.files.atomic import atomic_write
+
+from ..bundle import Bundle
+from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
+from ..evaluation.ranking import best_median_worst
+from ..manifests.manifest import read_manifest
+from .binary_charts import binary_charts
+from .charts import Chart, distribution, forest
+from .intervals import Interval, mean_interval
+from .measured import Measured
+from .subgroups import by_group, describe, sizes
+
+logger = logging.getLogger(__name__)
+
+WORSE = 0.05  # a group whose mean is below that of all cases by this is named in the summary
+UNTRUE = 0.05  # an expected calibration error from here on is named
+SHOWN = {"worst": "The worst", "median": "The median", "best": "The best"}
+PICTURES = {  # that an evaluation or a training may have left, with what they show
+    "confusion_matrix.png": "Confusion of classes, voxels of all cases",
+    "roc.png": "ROC of voxels, by class",
+    "../curves.png": "Training: loss, IoU and Dice by epoch",
+}
+
+Group = tuple[str, str, Interval]
+
+
+class _Pictures(NamedTuple):
+    chart: Chart
+    cases: list[int]
+
+
+def write_report(
+    bundle: Bundle,
+    folder: os.PathLike | str,
+    manifest: os.PathLike | str,
+    dataset_dir: os.PathLike | str,
+    split: str = "test",
+    validation: os.PathLike | str | None = None,
+    weights: os.PathLike | str | None = None,
+) -> Path:
+    """Write ``report.html`` and ``report.json`` beside what an evaluation wrote.
+
+    Args:
+        bundle: that was evaluated.
+        folder: of the evaluation of one split.
+        manifest: that it was made on.
+        dataset_dir: what the manifest's paths are relative to; headers are read for groups of patients.
+        split: of the manifest.
+        validation: the folder of the evaluation of the validation split, for the curve of thresholds and the
+            temperature. None: the report has neither.
+        weights: of the model; None: the bundle's.
+
+    Returns:
+        the page.
+
+    Raises:
+        DataError: if a folder holds no evaluation, or one of other cases than the manifest's split.
+    """
+    measured = Measured.read(Path(folder))
+    chosen = Measured.read(Path(validation)) if validation is not None else None
+    content = read_manifest(manifest)
+    if len(content[split]) != len(measured.cases):
+        raise DataError(
+            f"{folder}: holds {len(measured.cases)} cases, the {split} list of {manifest} has {len(content[split])}. "
+            "Give the manifest and the split that were evaluated."
+        )
+    values, patients = measured.values, measured.cases["patient"]
+    intervals = {name: mean_interval(values[name], patients) for name in measured.by_case}
+    groups = describe(content[split], Path(dataset_dir)).set_axis(values.index)
+    if measured.marked is not None:
+        groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
+    by = by_group(values[measured.key], patients, groups)
+    calibration = _calibration(measured, chosen)
+    weights = Path(weights) if weights is not None else bundle.weights
+    facts = {
+        "bundle": bundle.metadata["name"],
+        "weights": bundle.algorithm(weights).version if weights.is_file() else "unknown",
+        "trained_on": read_about(weights).get("trained_on", "unknown"),
+        "data": content["name"],
+        "split": f"{split}, of a manifest divided {content['split']}",
+        "cases": len(values),
+        "patients": int(patients.nunique()),
+    }
+    result = {
+        **facts,
+        "metrics": measured.metrics,
+        "means_by_case": {name: interval.as_dict() for name, interval in intervals.items()},
+        "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
+        "calibration": calibration,
+    }
+    with atomic_write(measured.folder / "report.json") as file:
+        json.dump(result, file, indent=2)
+    threshold = bundle.read(["inference"]).get("threshold", 0.5)
+    page = _template().render(
+        title=f"{bundle.metadata['name']}: {split} of {content['name']}",
+        summary=_summary(facts, measured, intervals),
+        beware=_beware(intervals[measured.key], by, measured.key, calibration),
+        monai=version("monai"),
+        by_case=[_row(name, values[name], interval) for name, interval in intervals.items()],
+        metrics=[(name, _number(value)) for name, value in measured.metrics.items()],
+        charts=_charts(measured, chosen, threshold, calibration.get("temperature"), by, intervals),
+        gallery=_gallery(measured),
+        columns=["case", *_table(measured)],
+        rows=[[number, *map(_number, row)] for number, *row in _table(measured).itertuples()],
+    )
+    with atomic_write(measured.folder / "report.html") as file:
+        file.write(page)
+    logger.info("wrote %s", measured.folder / "report.html")
+    return measured.folder / "report.html"
+
+
+def _calibration(measured: Measured, chosen: Measured | None) -> dict[str, float]:
+    """The errors of calibration, and where there is a validation split, its temperature and the errors with it."""
+    if measured.pixels is None:
+        return {}
+    found = calibration_errors(reliability(measured.pixels))
+    if chosen is not None and chosen.pixels is not None:
+        temperature = fit_temperature(chosen.pixels)
+        after = calibration_errors(reliability(measured.pixels, temperature))
+        found |= {"temperature": temperature, **{f"{name}_with_it": value for name, value in after.items()}}
+    return found
+
+
+def _summary(facts: dict[str, Any], measured: Measured, intervals: dict[str, Interval]) -> list[tuple[str, str]]:
+    lines = [(name.replace("_", " "), str(value)) for name, value in facts.items()]
+    if measured.marked is not None:
+        lines.append(("cases with a finding", str(int((measured.marked > 0).sum()))))
+    return [*lines, (f"mean {measured.key} by case".replace("_", " "), str(intervals[measured.key]))]
+
+
+def _beware(whole: Interval, groups: list[Group], key: str, calibration: dict[str, float]) -> list[str]:
+    lines = []
+    if not whole.is_sure:
+        lines.append(f"Only {whole.patients} patients: the interval may be narrower than it should be.")
+    lines += [
+        f"{name} {value}: {key} is {interval.mean:.3f} where that of all cases is {whole.mean:.3f}."
+        for name, value, interval in groups
+        if interval.is_sure and interval.mean < whole.mean - WORSE
+    ]
+    few = sorted({f"{name} {value}" for name, value, interval in groups if not interval.is_sure})
+    if few:
+        lines.append(f"Too few patients to say anything of: {', '.join(few)}.")
+    error = calibration.get("expected_calibration_error_pooled_over_all", 0)
+    if error >= UNTRUE:
+        lines.append(f"Probabilities are off by {error:.2f} in the mean: do not take them as such.")
+    return lines
+
+
+def _charts(
+    measured: Measured,
+    chosen: Measured | None,
+    threshold: float,
+    temperature: float | None,
+    groups: list[Group],
+    intervals: dict[str, Interval],
+) -> list[Chart]:
+    values = measured.values[measured.key]
+    charts = [distribution(values, measured.key)] if values.notna().any() else []
+    charts += binary_charts(measured, chosen, threshold, temperature)
+    if groups:
+        charts.append(forest(groups, intervals[measured.key], measured.key))
+    for name, text in PICTURES.items():
+        if (path := measured.folder / name).is_file():
+            charts.append(Chart(text, "Figures are in the evaluation's folder too.", path.read_bytes()))
+    return charts
+
+
+def _gallery(measured: Measured) -> list[_Pictures]:
+    found = []
+    chosen = best_median_worst(measured.values[measured.key])
+    for which, title in SHOWN.items():
+        path = measured.folder / f"{which}.png"
+        if which in chosen and path.is_file():
+            numbers = ", ".join(f"case {number}: {value:.2f}" for number, value in chosen[which].items())
+            text = (
+                f"{title} cases by {measured.key}, a row each: image, truth, prediction and both outlines. {numbers}."
+            )
+            found.append(
+                _Pictures(Chart(f"{title} by {measured.key}", text, path.read_bytes()), list(chosen[which].index))
+            )
+    return found
+
+
+def _row(name: str, values: pd.Series, interval: Interval) -> dict[str, str]:
+    low, quarter, median = values.quantile([0.05, 0.25, 0.5])
+    ends = "" if np.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
+    return {
+        "name": name.replace("_", " "),
+        "mean": _number(interval.mean),
+        "interval": ends if interval.is_sure else f"{ends} (too few to be sure)",
+        "median": _number(median),
+        "quarter": _number(quarter),
+        "low": _number(low),
+        "cases": str(interval.cases),
+        "patients": str(interval.patients),
+    }
+
+
+def _table(measured: Measured) -> pd.DataFrame:
+    names = ["patient", *measured.by_case, *(name for name in ("score", "tp", "fp", "fn") if name in measured.cases)]
+    return measured.cases[names].assign(**measured.values)[names]
+
+
+def _number(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) and value != int(value) else f"{int(value)}"
+
+
+def _template() -> Any:
+    return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template("page.html")
