@@ -12,6 +12,7 @@ from .grid.boxes import Box, BoxesToMaskd, boxes_to_mask, mask_to_boxes
 from .grid.check_same_grid import CheckSameGridd
 from .grid.fit_radiograph import FitRadiographd
 from .grid.fit_slices import FitSlicesd
+from .grid.levels import grey_levels
 from .grid.match_grid import MatchGridd, match_grid
 from .grid.one_slice import OneSliced
 from .outputs.as_in_file import AsInFiled
@@ -68,6 +69,7 @@ __all__ = [
     "class_overlay",
     "find_images",
     "frontal_check",
+    "grey_levels",
     "image_name",
     "index_images",
     "is_nifti",

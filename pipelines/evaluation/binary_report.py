@@ -14,7 +14,7 @@ import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from transforms import mask_to_boxes
+from transforms import grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
 from .binary_metrics import image_row, summarise
@@ -101,7 +101,11 @@ class EvaluationReport:
                 shape, compressed = self.masks[number]
                 packed = np.frombuffer(zlib.decompress(compressed), np.uint8)
                 truth, prediction = np.unpackbits(packed, count=2 * np.prod(shape)).reshape(2, *shape)
-                image = load({"image": self.data[number]["image"]}, end=1)["image"]  # the first transform loads
+                integers, levels = grey_levels(
+                    load({"image": self.data[number]["image"]}, end=1)["image"]
+                )  # loads only
                 caption = f"case {number}: Dice {dice:.2f}"
-                drawn.append({"image": image[0], "truth": truth, "prediction": prediction, "caption": caption})
+                drawn.append(
+                    {"image": levels.take(integers), "truth": truth, "prediction": prediction, "caption": caption}
+                )
             draw_cases(drawn, self.folder / f"{which}.png", f"{which} of the positives by Dice")

@@ -27,11 +27,13 @@ class Chart:
         title: above it.
         text: what it shows, for those who do not see it too.
         png: the picture.
+        wide: whether it needs the page's whole width.
     """
 
     title: str
     text: str
     png: bytes
+    wide: bool = False
 
     @property
     def source(self) -> str:
@@ -39,11 +41,11 @@ class Chart:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def chart(title: str, text: str, figure: Figure) -> Chart:
+def chart(title: str, text: str, figure: Figure, wide: bool = False) -> Chart:
     """A figure as a picture of the page."""
     stream = io.BytesIO()
     figure.savefig(stream, dpi=DPI, format="png")
-    return Chart(title, text, stream.getvalue())
+    return Chart(title, text, stream.getvalue(), wide)
 
 
 def distribution(values: pd.Series, name: str) -> Chart:
@@ -97,7 +99,7 @@ def reliability_diagram(tables: Sequence[tuple[str, pd.DataFrame]]) -> Chart:
 
 def forest(rows: Sequence[tuple[str, str, Interval]], whole: Interval, name: str) -> Chart:
     """A metric with its interval, group by group."""
-    figure, axis = _empty(6.4, 0.9 + 0.28 * len(rows))
+    figure, axis = _empty(9, 0.9 + 0.28 * len(rows))
     axis.axvspan(whole.low, whole.high, color=GREY, alpha=0.25, linewidth=0)
     axis.axvline(whole.mean, color=GREY, linewidth=1)
     for place, (_, _, interval) in enumerate(rows):
@@ -110,7 +112,7 @@ def forest(rows: Sequence[tuple[str, str, Interval]], whole: Interval, name: str
     axis.invert_yaxis()
     axis.set(xlabel=f"{name}; grey: all cases, and groups of too few patients")
     text = "; ".join(f"{group} {value}: {interval}" for group, value, interval in rows)
-    return chart(f"{name} of groups", text, figure)
+    return chart(f"{name} of groups", text, figure, wide=True)
 
 
 def _empty(width: float, height: float) -> tuple[Figure, Axes]:

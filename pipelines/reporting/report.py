@@ -116,7 +116,7 @@ def write_report(
         summary=_summary(facts, measured, intervals),
         beware=_beware(intervals[measured.key], by, measured.key, calibration),
         monai=version("monai"),
-        by_case=[_row(name, values[name], interval) for name, interval in intervals.items()],
+        by_case=[_row(name, values[name], interval) for name, interval in intervals.items() if interval.cases],
         metrics=[(name, _number(value)) for name, value in measured.metrics.items()],
         charts=_charts(measured, chosen, threshold, calibration.get("temperature"), by, intervals),
         gallery=_gallery(measured),
@@ -181,7 +181,7 @@ def _charts(
         charts.append(forest(groups, intervals[measured.key], measured.key))
     for name, text in PICTURES.items():
         if (path := measured.folder / name).is_file():
-            charts.append(Chart(text, "Figures are in the evaluation's folder too.", path.read_bytes()))
+            charts.append(Chart(text, "Figures are in the evaluation's folder too.", path.read_bytes(), wide=True))
     return charts
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines import EvaluationReport
 from pipelines.evaluation.pixels import Pixels, by_threshold
-from transforms import BoxesToMaskd, RadiographReader
+from transforms import BoxesToMaskd, FitRadiographd, RadiographReader
 
 # Columns and rows of the truth; of the prediction, which is bright; and the size of the image, columns first.
 CASES = [
@@ -31,13 +31,10 @@ CASES = [
 DICE = [1, 1 / 2, 2 / 3, 0, 0, np.nan]
 
 
-def evaluate(data, folder):
-    chain = Compose(
-        [
-            LoadImaged("image", reader=RadiographReader(unknown_spacing="pixels"), ensure_channel_first=True),
-            BoxesToMaskd(),
-        ]
-    )
+def evaluate(data, folder, reader=None, *more):
+    reader = reader or RadiographReader(unknown_spacing="pixels")
+    load = LoadImaged("image", reader=reader, dtype=None, ensure_channel_first=True)
+    chain = Compose([load, BoxesToMaskd(), *more])
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(data, chain), batch_size=1),
@@ -77,6 +74,19 @@ def test_files_are_those_promised_and_name_nobody(report):
     for name in pictures:
         picture = np.asarray(Image.open(out / name).convert("RGB"))
         assert min(picture.shape[:2]) > 200 and picture.std() > 10
+
+
+def test_pictures_show_the_image_as_it_is_read_for_networks(tmp_path):
+    """As integers and the value of each: a ramp from black to white is one in the picture too."""
+    ramp = np.tile(np.arange(0, 256, 4, np.uint8), (64, 1))
+    Image.fromarray(ramp).save(tmp_path / "0.png")
+    data = [{"image": str(tmp_path / "0.png"), "boxes": [[40, 0, 20, 64]]}]
+    reader = RadiographReader(unknown_spacing="pixels", indexed=True)
+    evaluate(data, tmp_path / "out", reader, FitRadiographd("image", 64, (0, 100), "bilinear"))
+    picture = np.asarray(Image.open(tmp_path / "out" / "best.png").convert("L"))
+    middle = picture[picture.shape[0] // 2, : picture.shape[1] // 4].astype(int)
+    shown = middle[np.flatnonzero(middle < 10)[0] :][:200]  # from the first black pixel
+    assert len(np.unique(shown)) > 50 and (np.diff(shown) >= -2).all()
 
 
 def test_each_image_is_measured_in_its_own_grid(report):
@@ -134,6 +144,6 @@ def test_figures_are_of_all_images(report):
 def test_without_positives_there_is_no_picture(write_dicom, tmp_path):
     path = write_dicom(np.arange(72, dtype=np.uint8).reshape(8, 9))
     evaluate([{"image": str(path), "boxes": []}], tmp_path / "out")
-    assert set(os.listdir(tmp_path / "out")) == {"metrics.json", "metrics.csv", "images.csv"}
+    assert set(os.listdir(tmp_path / "out")) == {"metrics.json", "metrics.csv", "images.csv", "boxes.json", "pixels.npz"}
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["dice_by_image_over_positives"] is None and metrics["image_specificity_over_negatives"] == 1
