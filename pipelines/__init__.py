@@ -12,6 +12,7 @@ MODULES = {
     "ClassReport": "evaluation.multiclass_report",
     "EpochLog": "training.log",
     "EvaluationReport": "evaluation.binary_report",
+    "LeakageAudit": "manifests.leakage",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
     "StressedDataset": "training.stressed_dataset",
     "Submission": "prediction.submission",

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from ignite import distributed as idist
+from ignite.engine import Events
+from monai.engines import Workflow
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
@@ -24,7 +27,7 @@ from scipy.stats import rankdata
 from transforms import DataError, RadiographReader
 from transforms.files.atomic import atomic_path
 
-from .manifest import read_manifest
+from .manifest import DataList, read_manifest
 from .splits import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,29 @@ ALIKE = 0.92
 BLOCK = 2048  # images that are compared at a time
 SHOWN = 10
 KEPT = "compared.npz"
+
+
+class LeakageAudit:
+    """Handler of a trainer: says before the first epoch which images are in two splits of the manifest trained on.
+
+    Data that are of no manifest, as those of MONAI Label, are not looked at.
+
+    Args:
+        cache_dir: as of :func:`find_leaks`.
+        strict: as of :func:`audit`.
+    """
+
+    def __init__(self, cache_dir: os.PathLike | str, strict: bool = False):
+        self.cache_dir = cache_dir
+        self.strict = strict
+
+    def attach(self, engine: Workflow) -> None:
+        engine.add_event_handler(Events.STARTED, self.started)
+
+    def started(self, engine: Workflow) -> None:
+        data = engine.state.dataloader.dataset.data
+        if isinstance(data, DataList) and idist.get_rank() == 0:
+            audit(*data.source, self.cache_dir, self.strict)
 
 
 class Leak(NamedTuple):

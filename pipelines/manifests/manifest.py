@@ -85,12 +85,16 @@ class DataList(list):
         entries: as of :func:`datalist`.
         name: of the manifest.
         patients: of each entry, a number for who it is of.
+        source: the manifest's file, and what its paths are relative to.
     """
 
-    def __init__(self, entries: Sequence[dict[str, Any]], name: str, patients: Sequence[int]):
+    def __init__(
+        self, entries: Sequence[dict[str, Any]], name: str, patients: Sequence[int], source: tuple[Path, Path]
+    ):
         super().__init__(entries)
         self.name = name
         self.patients = list(patients)
+        self.source = source
 
 
 def datalist(
@@ -156,7 +160,7 @@ def datalist(
                 pass
     numbers: dict[str, int] = {}
     patients = [numbers.setdefault(entry["patient_id"], len(numbers)) for entry in entries]
-    return DataList(found, content["name"], patients)
+    return DataList(found, content["name"], patients, (Path(manifest), root))
 
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:

@@ -26,8 +26,9 @@ NAMES = {
         BCEWithLogitsLoss
     """,
     "pipelines": """
-        Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport
+        Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport LeakageAudit
         MeanOfOrgans StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
+
     """,
     "torch.optim": """
         Adam AdamW

@@ -144,6 +144,12 @@ def test_figures_are_of_all_images(report):
 def test_without_positives_there_is_no_picture(write_dicom, tmp_path):
     path = write_dicom(np.arange(72, dtype=np.uint8).reshape(8, 9))
     evaluate([{"image": str(path), "boxes": []}], tmp_path / "out")
-    assert set(os.listdir(tmp_path / "out")) == {"metrics.json", "metrics.csv", "images.csv", "boxes.json", "pixels.npz"}
+    assert set(os.listdir(tmp_path / "out")) == {
+        "metrics.json",
+        "metrics.csv",
+        "images.csv",
+        "boxes.json",
+        "pixels.npz",
+    }
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["dice_by_image_over_positives"] is None and metrics["image_specificity_over_negatives"] == 1

@@ -8,9 +8,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset
+from monai.engines import Trainer
 from PIL import Image
 
-from pipelines import draw_phantoms
+from pipelines import LeakageAudit, datalist, draw_phantoms
 from pipelines.manifests.leakage import audit, find_leaks
 from pipelines.manifests.splits import SPLITS
 from transforms import DataError, RadiographReader
@@ -87,6 +91,24 @@ def test_what_is_said_of_it_and_what_is_kept(pictures, tmp_path, caplog):
     assert len(find_leaks(path, pictures, tmp_path)) == 1
     path = manifest(pictures, training=["0.png", "1.png"], validation=["2.png"], test=["4.png", "3.png"])
     assert audit(path, pictures, tmp_path, strict=True) == []
+
+
+def test_a_training_says_it_before_the_first_epoch(pictures, tmp_path, caplog):
+    """Whether of a manifest; what a program gives without one is not looked at."""
+    path = manifest(pictures, training=["0.png"], validation=["2.png"], test=["0.png", "3.png"])
+    entries = datalist(path, pictures, "test")
+
+    def run(data, strict):
+        trainer = Trainer(torch.device("cpu"), 1, DataLoader(Dataset(data), batch_size=None))
+        LeakageAudit(tmp_path, strict).attach(trainer)
+        trainer.add_event_handler(Events.STARTED, trainer.terminate)
+        trainer.run()
+
+    run(entries, strict=False)
+    assert "training[0] (0.png) and test[0] (0.png): the same pixels" in caplog.text
+    with pytest.raises(DataError, match="1 images are in two splits"):
+        run(entries, strict=True)
+    run(list(entries), strict=True)
 
 
 def test_what_cannot_be_read_is_left_to_the_training(pictures, tmp_path):
