@@ -28,7 +28,6 @@ NAMES = {
     "pipelines": """
         Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport LeakageAudit
         MeanOfOrgans StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
-
     """,
     "torch.optim": """
         Adam AdamW
