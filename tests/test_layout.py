@@ -180,6 +180,7 @@ NOT_ATOMIC = {
     "pipelines/phantoms/ct.py",
     BENCHMARK,  # draws into a temporary folder
     "pipelines/timing/prediction.py",  # as does this
+    "pipelines/reporting/charts.py",  # into memory
     "pipelines/sharing/export.py",  # its `write` is given a temporary file
     "pipelines/label/server.py",  # copies MONAI Label's application anew at each start
 }

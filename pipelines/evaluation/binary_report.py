@@ -88,7 +88,7 @@ class EvaluationReport:
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)
         write_metrics(metrics, self.folder)
-        gather(self.pixels).save(self.folder / "pixels.npz")
+        gather(self.pixels).keep(self.folder / "pixels.npz")
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
         self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])

@@ -37,14 +37,14 @@ class Pixels(NamedTuple):
     inside: npt.NDArray[np.float64]
     sums: npt.NDArray[np.float64]
 
-    def save(self, path: os.PathLike | str) -> None:
+    def keep(self, path: os.PathLike | str) -> None:
         """Write them, compressed."""
         with atomic_path(path) as scratch, open(scratch, "wb") as file:
             np.savez_compressed(file, **self._asdict())
 
     @classmethod
     def load(cls, path: os.PathLike | str) -> Pixels:
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`keep` wrote."""
         with np.load(path, allow_pickle=False) as content:
             return cls(*(content[name] for name in cls._fields))
 

@@ -26,6 +26,27 @@ def test_evaluate_measures_the_split_with_the_weights_that_were_asked_for(tmp_pa
     assert "error: gone.pt: no such file" in capsys.readouterr().err
 
 
+def test_report_evaluates_what_is_missing_and_compare_takes_two_evaluations(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    data, out = tmp_path / "data", tmp_path / "out"
+    phantoms.draw_phantoms(data, patients=30, size=64, truth="lungs")
+    given = ["--dataset_dir", str(data), "--manifest", f"{data}/manifest.json"]
+    assert main(["evaluate", "lungs", *given, "--output", str(out), "--split", "test"]) == 0
+    before = (out / "test" / "images.csv").stat().st_mtime_ns
+    assert main(["report", "lungs", *given, "--output", str(out)]) == 0
+    assert (out / "test" / "images.csv").stat().st_mtime_ns == before and (out / "validation" / "pixels.npz").is_file()
+    report = json.loads((out / "test" / "report.json").read_text())
+    images = pd.read_csv(out / "test" / "images.csv")
+    assert report["means_by_case"]["dice"]["mean"] == images["dice"].mean() and report["trained_on"] == "shenzhen"
+    assert (out / "test" / "report.html").is_file()
+
+    shutil.copytree(out / "test", tmp_path / "other")
+    images.assign(dice=images["dice"] - 0.25).to_csv(tmp_path / "other" / "images.csv", index=False)
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "other"), str(out / "test"), "--figure", str(tmp_path / "both.png")]) == 0
+    assert "difference 0.250" in capsys.readouterr().out and (tmp_path / "both.png").is_file()
+
+
 def test_overlays_of_the_evaluation_alone_change_what_is_measured(tmp_path):
     """A network that marks every pixel is right about none outside the lungs, where ``in_lungs`` keeps nothing."""
     data, weights, opacity = tmp_path / "data", tmp_path / "model.pt", ROOT / "bundles" / "opacity"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 import pytest
 
+from pipelines import draw_phantoms
+from pipelines.__main__ import main
 from pipelines.commands.manifest import KINDS, add_arguments
 from pipelines.manifests import abdominal_trauma, abdominal_trauma_png, coco_boxes, mask_folders, rsna_pneumonia
 
@@ -87,3 +90,15 @@ def test_what_a_builder_cannot_do_without_is_asked_for(misused):
     assert "required: DIR, --out" in misused("manifest rsna")
     assert "required: --annotations, --task" in misused("manifest coco DIR --out FILE")
     assert "required: --task" in misused("manifest masks DIR --out FILE --name x")
+
+
+def test_audit_says_what_is_in_two_splits(tmp_path, capsys):
+    data = draw_phantoms(tmp_path / "data", patients=10, size=64)
+    given = ["audit", "--manifest", f"{data}/manifest.json", "--dataset_dir", str(data)]
+    assert main([*given, "--strict"]) == 0
+    assert "no image is in two splits" in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    manifest["test"].append(manifest["training"][0] | {"patient_id": "other"})
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    assert main(given) == 0
+    assert main([*given, "--strict"]) == 1 and "1 images are in two splits" in capsys.readouterr().err

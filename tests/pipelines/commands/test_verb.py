@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from transforms import DataError
 
 NAMES = (
-    *("manifest", "phantoms", "ct_phantoms", "evaluate", "predict", "crossvalidate"),
+    *("manifest", "phantoms", "ct_phantoms", "audit", "evaluate", "report", "compare", "predict", "crossvalidate"),
     *("benchmark", "export", "latency", "package", "label", "verify"),
 )
 

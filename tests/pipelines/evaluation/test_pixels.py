@@ -78,5 +78,5 @@ def test_counts_by_hand_and_on_disk(tmp_path):
     assert pixels.counts[0, [0, 50, 99]].tolist() == [2, 1, 1] and pixels.counts.sum() == 4
     assert pixels.inside[0, [0, 50, 99]].tolist() == [1, 0, 1]
     assert pixels.sums[0, [0, 50, 99]] == pytest.approx([0.005, 0.5, 1.0])
-    pixels.save(tmp_path / "pixels.npz")
+    pixels.keep(tmp_path / "pixels.npz")
     assert all(np.array_equal(a, b) for a, b in zip(Pixels.load(tmp_path / "pixels.npz"), pixels, strict=True))
