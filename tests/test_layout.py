@@ -179,7 +179,8 @@ NOT_ATOMIC = {
     "pipelines/phantoms/radiographs.py",  # both draw into a folder that appears once it is complete
     "pipelines/phantoms/ct.py",
     BENCHMARK,  # draws into a temporary folder
-    "pipelines/timing/prediction.py",  # as does this
+    "pipelines/timing/prediction.py",  # as do these
+    "pipelines/timing/volumes.py",
     "pipelines/sharing/export.py",  # its `write` is given a temporary file
     "pipelines/label/server.py",  # copies MONAI Label's application anew at each start
 }

@@ -69,7 +69,8 @@ class Stages:
         with _noting(*good):
             images = torch.stack([torch.as_tensor(np.asarray(one.data["image"])) for one in good]).to(self.device)
             for one, predicted in zip(good, self.inferer(images, self.network).cpu(), strict=True):
-                one.data["pred"] = convert_to_dst_type(predicted, one.data["image"])[0]  # which knows its file
+                image = one.data["image"]  # which knows its file
+                one.data["pred"] = convert_to_dst_type(predicted, image, dtype=predicted.dtype)[0]
         if len(good) > 1 and good[0].error is not None:  # each alone: one's fault is not another's
             for one in good:
                 one.error = None
