@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from monai.engines import Workflow
 from transforms import mask_to_boxes
 from transforms.files.atomic import atomic_write
 
+from ..prediction.flow import cores
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
 from .metric_table import known_spacing, write_metrics
@@ -63,14 +65,20 @@ class EvaluationReport:
         self.masks: list[tuple[tuple[int, int], bytes]] = []
 
     def iteration_completed(self, engine: Workflow) -> None:
-        for item in engine.state.output:
-            probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
-            row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
-            self.rows.append(row | {"columns": truth.shape[0], "rows": truth.shape[1]})
-            self.found.append(mask_to_boxes(probability, self.threshold))
-            # compressed to a few kilobytes, since best, median and worst are known only at the end
-            packed = np.packbits([truth > 0, probability >= self.threshold])
-            self.masks.append((truth.shape, zlib.compress(packed.tobytes())))
+        with ThreadPoolExecutor(cores()) as pool:  # the search for the nearest lets other threads run
+            for row, boxes, mask in pool.map(self._measure, engine.state.output):
+                self.rows.append(row)
+                self.found.append(boxes)
+                self.masks.append(mask)
+
+    def _measure(self, item: dict[str, Any]) -> tuple[dict[str, float], list, tuple[tuple[int, int], bytes]]:
+        """A row of the table, the boxes that were found, and both masks, packed."""
+        probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
+        row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
+        # compressed to a few kilobytes, since best, median and worst are known only at the end
+        packed = zlib.compress(np.packbits([truth > 0, probability >= self.threshold]).tobytes())
+        size = {"columns": truth.shape[0], "rows": truth.shape[1]}
+        return row | size, mask_to_boxes(probability, self.threshold), (truth.shape, packed)
 
     def completed(self, engine: Workflow) -> None:
         table = pd.DataFrame(self.rows)
