@@ -85,10 +85,10 @@ def evaluate_batch(engine: Engine, items: Sequence[dict[str, Any]]) -> list[dict
         ``image``, ``label`` and ``pred`` of each item, the latter a MetaTensor that knows its image.
     """
     evaluator = cast(SupervisedEvaluator, engine)
-    images = torch.stack([item["image"].as_tensor() for item in items]).to(engine.state.device)
+    images = torch.stack([item["image"].as_tensor() for item in items]).to(evaluator.state.device)
     with evaluator.mode(evaluator.network):
         predicted = evaluator.inferer(images, evaluator.network).cpu()
-    engine.state.output = [
+    output = [
         {
             "image": item["image"],
             "label": item["label"],
@@ -96,6 +96,7 @@ def evaluate_batch(engine: Engine, items: Sequence[dict[str, Any]]) -> list[dict
         }
         for item, one in zip(items, predicted, strict=True)
     ]
+    evaluator.state.output = output
     engine.fire_event(IterationEvents.FORWARD_COMPLETED)
     engine.fire_event(IterationEvents.MODEL_COMPLETED)
-    return engine.state.output
+    return output
