@@ -22,8 +22,7 @@ class VolumeInferer(Inferer):
     Takes volumes of shape (N, 1, x, y, z), any range, and gives the label of each voxel, uint8 of shape
     (N, 1, x, y, z). The labels are chosen slice by slice, so that neither the classes' probabilities nor the three
     channels of a whole volume are in memory: 600 slices of 512 x 512 and six classes would take 3.8 GB. MONAI's
-    SliceInferer could do that too, but it adds up windows that may overlap, which costs it a fifth of the network's own
-    time and twice the volume's memory.
+    SliceInferer could do that too, but it adds up windows that may overlap, which takes time and memory for their sums.
 
     Args:
         roi_size: (x, y) of what the network takes: smaller slices are padded with 0 on both sides, and a slice is never
