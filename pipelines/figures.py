@@ -12,6 +12,8 @@ from matplotlib.patches import Patch
 
 from transforms.files.atomic import atomic_path
 
+SHOWN = 480  # pixels of a picture's longer side, at least: a panel has 250
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -42,17 +44,28 @@ def draw_rows(
     figure = Figure(figsize=(12.5, 3.3 * len(rows) + 0.8), layout="constrained")
     for axes, row in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
         for axis, panel in zip(axes, row, strict=True):
-            axis.imshow(panel.picture, cmap="gray", vmin=0, vmax=1)
+            axis.imshow(_shrunk(panel.picture).astype(panel.picture.dtype), cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
+            axis.set(xticks=[], yticks=[])  # which are laid out even so
             axis.set_title(panel.title, fontsize=9)
             for colour, mask in panel.outlines:
                 if mask.any() and not mask.all():
-                    axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.4)
+                    axis.contour(_shrunk(mask), levels=[0.5], colors=[colour], linewidths=1.4)
     figure.suptitle(title)
     if key:
         patches = [Patch(color=colour, label=name) for name, colour in key.items()]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9)
     save_figure(figure, path)
+
+
+def _shrunk(picture: np.ndarray) -> np.ndarray:
+    """Means of squares, as many as a panel can show: drawing the pixels of radiographs takes seconds a figure."""
+    factor = max(1, max(picture.shape[:2]) // SHOWN)
+    rows, columns = (max(1, length // factor) for length in picture.shape[:2])
+    if factor == 1 or min(picture.shape[:2]) < factor:
+        return picture
+    squares = picture[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor, *picture.shape[2:])
+    return squares.mean(axis=(1, 3), dtype=np.float32)
 
 
 def save_figure(figure: Figure, path: os.PathLike | str) -> None:

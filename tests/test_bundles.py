@@ -41,7 +41,7 @@ VOLUMES = {
 MAY_DIFFER = {
     "lungs": {
         "train": AVERAGED | TESTED_EACH_EPOCH,
-        "evaluate": {"initialize", "validate#handlers"},
+        "evaluate": {"initialize", "validate#handlers", "averaging"},
         "inference": {"checks", "outputs", "postprocessing"},
         "multi_gpu_train": {"test#sampler", "test#dataloader", "train#trainer"},
         "usual_way": {"averaged"},
@@ -51,7 +51,7 @@ MAY_DIFFER = {
         | {"phantoms", "initialize", "loading", "lr_scheduler", "encoder_weights"}
         | {"train#dataset", "train#fitting", "train#handlers", "validate#dataset"},
         "evaluate": {"probabilities", "validate#fitting", "validate#handlers", "validate#inferer"}
-        | {"validate#postprocessing"},
+        | {"validate#postprocessing", "validate#dataloader"},
         "inference": VOLUMES
         | {
             "probability_key",

@@ -6,6 +6,7 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from monai.engines import Workflow
 from transforms import grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
+from ..prediction.flow import cores
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
 from .metric_table import known_spacing, patients_of, write_metrics
@@ -68,15 +70,22 @@ class EvaluationReport:
         self.pixels: list[Pixels] = []
 
     def iteration_completed(self, engine: Workflow) -> None:
-        for item in engine.state.output:
-            probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
-            row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
-            self.rows.append(row | {"columns": truth.shape[0], "rows": truth.shape[1]})
-            self.found.append(mask_to_boxes(probability, self.threshold))
-            self.pixels.append(count_pixels(probability, truth))
-            # compressed to a few kilobytes, since best, median and worst are known only at the end
-            packed = np.packbits([truth > 0, probability >= self.threshold])
-            self.masks.append((truth.shape, zlib.compress(packed.tobytes())))
+        with ThreadPoolExecutor(cores()) as pool:  # the search for the nearest lets other threads run
+            for row, boxes, pixels, mask in pool.map(self._measure, engine.state.output):
+                self.rows.append(row)
+                self.found.append(boxes)
+                self.pixels.append(pixels)
+                self.masks.append(mask)
+
+    def _measure(self, item: dict[str, Any]) -> tuple[dict[str, float], list, Pixels, tuple[tuple[int, int], bytes]]:
+        """A row of the table, the boxes that were found, the counts of pixels, and both masks, packed."""
+        probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
+        row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
+        row |= {"columns": truth.shape[0], "rows": truth.shape[1]}
+        # compressed to a few kilobytes, since best, median and worst are known only at the end
+        packed = zlib.compress(np.packbits([truth > 0, probability >= self.threshold]).tobytes())
+        found = mask_to_boxes(probability, self.threshold)
+        return row, found, count_pixels(probability, truth), (truth.shape, packed)
 
     def completed(self, engine: Workflow) -> None:
         table = pd.DataFrame(self.rows).assign(patient=patients_of(self.data))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,7 +17,7 @@ import pandas as pd
 import torch
 from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+from monai.metrics.utils import get_edge_surface_distance
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from transforms.files.atomic import atomic_write
@@ -42,11 +41,11 @@ def iou(tp: Counts, fp: Counts, fn: Counts) -> Counts:
 # By image or case they are taken over those whose truth is not empty.
 OVERLAP: dict[str, Callable[[Counts, Counts, Counts], Counts]] = {"dice": dice, "iou": iou}
 
-# Of prediction and truth, boolean of shape (1, 1, ...), and ``spacing``: lengths in its unit. They are taken over the
-# images or cases where both have a surface.
-SURFACE: dict[str, Callable[..., torch.Tensor]] = {
-    "average_surface_distance": partial(compute_average_surface_distance, include_background=True, symmetric=True),
-    "hausdorff_distance_95th_percentile": partial(compute_hausdorff_distance, include_background=True, percentile=95),
+# Of the distances from each voxel of a surface to the nearest of the other, from prediction to truth and back. They
+# are taken over the images or cases where both have a surface.
+SURFACE: dict[str, Callable[[Sequence[torch.Tensor]], torch.Tensor]] = {
+    "average_surface_distance": lambda distances: torch.cat(list(distances)).mean(),
+    "hausdorff_distance_95th_percentile": lambda distances: max(one.quantile(0.95) for one in distances),
 }
 
 
@@ -69,21 +68,18 @@ def measure_surface(
     Returns:
         such as ``average_surface_distance_liver_in_mm``; not a number where a mask is empty or a spacing not known.
     """
-    lengths = [
-        (f"{name}{of}_in_{unit}", metric, spacing)
-        for name, metric in SURFACE.items()
-        for unit, spacing in spacings.items()
-    ]
+    found = {f"{name}{of}_in_{unit}": float("nan") for name in SURFACE for unit in spacings}
     if not (prediction.any() and truth.any()):
-        return {name: float("nan") for name, _, _ in lengths}
-    # MONAI crops too, but again for each metric, and only after it has made floats of two whole volumes
+        return found
+    # MONAI crops too, but only after it has made floats of two whole volumes
     corners = generate_spatial_bounding_box((prediction | truth)[None])
     box = tuple(slice(start, stop) for start, stop in zip(*corners, strict=True))
-    masks = prediction[box][None, None], truth[box][None, None]
-    return {
-        name: float("nan") if spacing is None else float(metric(*masks, spacing=spacing))
-        for name, metric, spacing in lengths
-    }
+    masks = torch.as_tensor(prediction[box]), torch.as_tensor(truth[box])
+    for unit, spacing in spacings.items():
+        if spacing is not None:
+            distances = get_edge_surface_distance(*masks, spacing=spacing, symmetric=True)[1]
+            found |= {f"{name}{of}_in_{unit}": float(metric(distances)) for name, metric in SURFACE.items()}
+    return found
 
 
 def mean_surface(rows: pd.DataFrame, by: str) -> dict[str, float]:

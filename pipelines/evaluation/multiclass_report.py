@@ -27,9 +27,10 @@ class ClassReport:
     """Handler of an evaluator: measures each volume in its own grid, and writes the report at the end.
 
     Expects in each item of the engine's output ``label`` and ``pred``, labels of shape (1, x, y, z) in the image's own
-    grid; a :class:`networks.VolumeInferer` as the engine's inferer; and one volume a batch, with ``image`` in 0 to 1
-    and ``network_label``, the truth, both in the network's grid, (1, 1, x, y, z). The loader must not shuffle. Cases
-    are named by their number in the data list, so that no file name or patient gets into the report.
+    grid; a :class:`networks.VolumeInferer` as the engine's inferer; and batches that are lists of one item, as those of
+    :class:`pipelines.ReadAhead`, with ``image`` in 0 to 1 and ``network_label``, the truth, both in the network's grid,
+    (1, x, y, z). The loader must not shuffle. Cases are named by their number in the data list, so that no file name or
+    patient gets into the report.
 
     Confusion, accuracy, Dice, IoU and the metrics of surfaces, in millimetres, are of the labels in the images' own
     grids. ROC curves need probabilities, which exist in the network's grid: they are gathered there, slice by slice,
@@ -63,10 +64,10 @@ class ClassReport:
         cast(VolumeInferer, engine.inferer).observe = self._observe
 
     def iteration_started(self, engine: SupervisedEvaluator) -> None:
-        image, truth = (engine.state.batch[key] for key in ("image", "network_label"))
-        if len(truth) != 1:
-            raise ValueError(f"a batch holds {len(truth)} volumes; the report takes one at a time.")
-        self.image, self.truth = (volume[0, 0].as_tensor() for volume in (image, truth))
+        items = engine.state.batch
+        if len(items) != 1:
+            raise ValueError(f"a batch holds {len(items)} volumes; the report takes one at a time.")
+        self.image, self.truth = (items[0][key][0].as_tensor() for key in ("image", "network_label"))
         voxels = torch.stack([(self.truth == number).sum(dim=(0, 1)) for number in range(1, len(self.classes))])
         # as many organs as possible, and of slices with as many the one with the most of them
         most = (voxels > 0).sum(dim=0) * self.truth[..., 0].numel() + voxels.sum(dim=0)

@@ -188,11 +188,18 @@ def _aorta_hu(enhancement: float) -> float:
 
 
 def write_series(
-    folder: Path, hounsfield: np.ndarray, affine: np.ndarray, patient: int, position: str, rng: np.random.Generator
+    folder: Path,
+    hounsfield: np.ndarray,
+    affine: np.ndarray,
+    patient: int,
+    position: str,
+    rng: np.random.Generator,
+    compressed: bool | None = None,
 ) -> None:
     """Write Hounsfield units of shape (x, y, z) on a grid in LPS as a CT series: 12 bits, one file a slice.
 
-    Files are named by instance numbers that are in no order. Half of the series are compressed as the challenge's are.
+    Files are named by instance numbers that are in no order. Where it is not said whether they are compressed, half of
+    the series are, as the challenge's are.
     """
     folder.mkdir(parents=True)
     stored = np.clip(np.rint(hounsfield + 1024), 0, 4095).astype(np.uint16)
@@ -200,7 +207,7 @@ def write_series(
     axes = affine[:3, :3] / spacing
     study, series, frame_of_reference = (_uid(rng) for _ in range(3))
     thickness = spacing[2] * rng.choice([0.5, 1.25])
-    compressed = rng.random() < 0.5
+    compressed = rng.random() < 0.5 if compressed is None else compressed
     instances = rng.permutation(stored.shape[2]) + int(rng.integers(1, 200))
     for index, instance in enumerate(instances):
         dataset = FileDataset("", {}, b"\0" * 128, FileMetaDataset(), is_implicit_VR=False, is_little_endian=True)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
-from monai.utils import TraceKeys, convert_to_dst_type
+from monai.utils import convert_to_dst_type
 
 from transforms import Case, DiskError, mask_to_boxes, plain_error
 
+from .batches import PerThread
 from .records import Records
 
 logger = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ class Underway:
     """A case between two stages: what is known of it, how long it took, and what went wrong."""
 
     case: Case
-    data: dict[str, Any]
+    data: dict[Hashable, Any]
     error: Exception | None = None
     seconds: float = 0
 
@@ -48,17 +46,15 @@ class Stages:
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
         self.threshold = parse("threshold") if boxes else None
         self.records = records
-        self.originals = {name: parse(name) for name in ("preprocessing", "postprocessing", "outputs")}
-        self.own = threading.local()
+        self.preprocess, self.postprocess, self.output = (
+            PerThread(parse(name)) for name in ("preprocessing", "postprocessing", "outputs")
+        )
 
     def read(self, case: Case) -> Underway:
         """From the case's files to what the network takes."""
         one = Underway(case, {"image": case.image, "sources": [str(path) for path in case.files]})
         with _noting(one):
-            one.data = self._transform("preprocessing")(one.data)
-            for value in one.data.values():
-                for done in value.applied_operations if isinstance(value, MetaTensor) else ():
-                    done[TraceKeys.ID] = TraceKeys.NONE  # a copy of the same transform will invert it
+            one.data = self.preprocess(one.data)
         return one
 
     def compute(self, batch: Sequence[Underway]) -> Sequence[Underway]:
@@ -69,7 +65,8 @@ class Stages:
         with _noting(*good):
             images = torch.stack([torch.as_tensor(np.asarray(one.data["image"])) for one in good]).to(self.device)
             for one, predicted in zip(good, self.inferer(images, self.network).cpu(), strict=True):
-                one.data["pred"] = convert_to_dst_type(predicted, one.data["image"])[0]  # which knows its file
+                image = one.data["image"]  # which knows its file
+                one.data["pred"] = convert_to_dst_type(predicted, image, dtype=predicted.dtype)[0]
         if len(good) > 1 and good[0].error is not None:  # each alone: one's fault is not another's
             for one in good:
                 one.error = None
@@ -85,7 +82,7 @@ class Stages:
         record: dict[str, Any] = {}
         if one.error is None:
             with _noting(one), torch.no_grad():
-                data = self._transform("outputs")(self._transform("postprocessing")(one.data))
+                data = self.output(self.postprocess(one.data))
                 if self.threshold is not None:
                     record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), self.threshold)
                 record["outputs"] = self.records.describe(data["written"])
@@ -97,12 +94,6 @@ class Stages:
         logger.debug("%s", one.case.path, exc_info=one.error)
         text = str(plain).removeprefix(f"{one.case.path}: ") if plain else f"{type(one.error).__name__}: {one.error}"
         return {"status": "failed", "error": text.strip().split("\n")[0]}
-
-    def _transform(self, name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """This thread's own: MONAI's transforms note in themselves what they are doing."""
-        if not hasattr(self.own, name):
-            setattr(self.own, name, deepcopy(self.originals[name]))
-        return getattr(self.own, name)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ NAMES = {
     """,
     "pipelines": """
         Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport LeakageAudit
-        MeanOfOrgans StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
+        MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
     """,
     "torch.optim": """
         Adam AdamW

@@ -32,6 +32,7 @@ from ..phantoms.radiographs import draw_radiograph, write_dicom
 from ..prediction.predict import Prediction
 from .outputs import plain_outputs
 from .reading import bare
+from .volumes import predict_volumes
 
 ROUNDS = 3
 SIDE, LARGE, DRAWN = 1024, (3000, 4000), 16  # rows and columns of DICOM and of PNG files; how many of each
@@ -42,12 +43,19 @@ FEW, MANY = 100, 2_000
 def prediction(bundle: Bundle, drawn: int = DRAWN, rounds: int = ROUNDS) -> None:
     """Time a bundle of radiographs and the plain loop, in turn, on phantoms: DICOM as the challenge has it, and PNG.
 
+    For a bundle of CT, see :mod:`pipelines.timing.volumes`.
+
     Args:
         bundle: with random weights, which take as long as any.
         drawn: images of each kind.
         rounds: how often each way is timed.
     """
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    if bundle.is_volumetric:
+        print(f"{threads}, torch {torch.__version__}")
+        with tempfile.TemporaryDirectory() as folder, _quiet():
+            predict_volumes(bundle, _random_weights(bundle, Path(folder)), Path(folder))
+        return
     print(f"medians of {rounds} rounds of {drawn} images, {threads}, torch {torch.__version__}")
     print(f"{'':28}{'plain loop':>12}{'predict':>12}  ratio  network's share")
     with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -13,6 +13,7 @@ from monai.data import DataLoader, Dataset
 
 from ..bundle import Bundle
 from ..training.cached_slices import CachedSlices
+from .usual_loader import usual_loaders
 
 ROUNDS, STEPS = 5, 6
 
@@ -20,10 +21,20 @@ ROUNDS, STEPS = 5, 6
 class _Way:
     """One way of training, timed some steps at a time."""
 
-    def __init__(self, bundle: Bundle, overlays: list[str], cached: bool, overrides: dict[str, Any]):
+    def __init__(
+        self,
+        bundle: Bundle,
+        overlays: list[str],
+        cached: bool,
+        overrides: dict[str, Any],
+        loader: torch.utils.data.DataLoader | None = None,
+    ):
         self.cached = cached
         parser = bundle.read(["train", *overlays], **overrides)
-        if not cached:
+        self.loader: torch.utils.data.DataLoader
+        if loader is not None:
+            self.loader = loader
+        elif not cached:
             data, transform = (parser.get_parsed_content(f"train#{key}") for key in ("dataset#data", "preprocessing"))
             dataset = Dataset(data, transform)
             self.loader = DataLoader(dataset, batch_size=parser["batch_size"], shuffle=True)
@@ -61,6 +72,9 @@ class _Way:
 def benchmark(bundle: Bundle, **overrides: Any) -> None:
     """Time the training of a bundle and of its ``usual_way.json``, in turn, and print medians and ratios.
 
+    Of radiographs, the same network in float32 with a loader as people write one too, see
+    :mod:`pipelines.timing.usual_loader`.
+
     Args:
         bundle: that has such an overlay.
         overrides: of the configuration, as ``dataset_dir`` and ``manifest``.
@@ -76,14 +90,22 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
             "usual way, not cached": _Way(bundle, usual, False, overrides),
             "this bundle, not cached": _Way(bundle, ours, False, overrides),
         } | ways
+    loader = ways["this bundle, cached"].loader
+    with usual_loaders(loader.dataset, loader.batch_size or 1) as loaders:
+        for name, loader in loaders.items():
+            ways[name] = _Way(bundle, ours, True, overrides | {"precision": "float32"}, loader)
+        _time_in_turn(ways)
+    slowest = min(statistics.median(way.rates) for way in ways.values())
+    print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
+    print(f"{'':40}images per second  ratio  waiting for the loader")
+    for name, way in ways.items():
+        rate, wait = statistics.median(way.rates), statistics.median(way.waits)
+        print(f"{name:40}{rate:17.1f}  {rate / slowest:5.2f}  {wait:21.1%}")
+
+
+def _time_in_turn(ways: dict[str, _Way]) -> None:
     for way in ways.values():
         way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
     for _ in range(ROUNDS):  # in turn, so that a machine that gets slower does so for all
         for way in ways.values():
             way.time(STEPS, keep=True)
-    slowest = min(statistics.median(way.rates) for way in ways.values())
-    print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
-    print(f"{'':26}images per second  ratio  waiting for the loader")
-    for name, way in ways.items():
-        rate, wait = statistics.median(way.rates), statistics.median(way.waits)
-        print(f"{name:26}{rate:17.1f}  {rate / slowest:5.2f}  {wait:21.1%}")

@@ -41,7 +41,7 @@ def test_labels_of_a_volume_are_those_of_its_slices_and_observed_in_order():
     expected = [by_brightness(volume[..., z].expand(1, 3, 8, 8)) for z in range(5)]
     assert sorted(seen) == [0, 1, 2, 3, 4]
     for z, logits in enumerate(expected):
-        assert torch.equal(seen[z], logits[0]) and torch.equal(labels[0, 0, ..., z], logits[0].argmax(dim=0).float())
+        assert torch.equal(seen[z], logits[0]) and torch.equal(labels[0, 0, ..., z], logits[0].argmax(dim=0))
     with pytest.raises(ValueError, match=r"slices of \(8, 8\) do not fit into \(4, 8\)"):
         VolumeInferer(roi_size=(4, 8), sw_batch_size=2)(volume, by_brightness)
 
@@ -56,8 +56,8 @@ def test_volumes_side_by_side_of_smaller_slices_keep_their_shape_and_their_place
     volumes = torch.tensor([0.1, 0.5, 0.9, 0.9, 0.1]).expand(2, 1, 6, 8, 5).clone()  # a value a slice
     volumes[1] = volumes[1].flip(-1)
     labels = VolumeInferer(roi_size=(8, 8), sw_batch_size=batch)(volumes, by_brightness)
-    assert labels.shape == (2, 1, 6, 8, 5) and labels.dtype == volumes.dtype
-    assert torch.equal(labels[0], torch.tensor([0.0, 1, 2, 2, 0]).expand(1, 6, 8, 5))
+    assert labels.shape == (2, 1, 6, 8, 5) and labels.dtype == torch.uint8
+    assert torch.equal(labels[0], torch.tensor([0, 1, 2, 2, 0]).expand(1, 6, 8, 5))
     assert torch.equal(labels[1], labels[0].flip(-1))
 
 

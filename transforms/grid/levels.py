@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from PIL import Image
+from torch.nn.functional import interpolate
 
 LEVELS = "levels"  # the key of the metadata
 STEPS = 65536  # that floating point values are put in
 ROWS = 128  # that are looked up at a time: they stay in the processor's cache
+COUNTED = (np.uint8, np.int16)  # by torch as they are, in half of NumPy's time
 GAP = 3  # pixels of the grid between for one of the result, at least
 
 
@@ -63,8 +65,10 @@ def percentiles_of(integers: np.ndarray, levels: np.ndarray, wanted: Sequence[fl
 
 def histogram(integers: np.ndarray, length: int) -> np.ndarray:
     """How often each integer from 0 to ``length`` - 1 is there."""
-    counts = np.zeros(length, np.int64)
     flat = integers.reshape(-1)
+    if flat.dtype in COUNTED:
+        return torch.bincount(torch.from_numpy(flat), minlength=length).numpy()
+    counts = np.zeros(length, np.int64)
     for start in range(0, flat.size, STEPS):  # bincount widens what it counts to 64 bits
         counts += np.bincount(flat[start : start + STEPS], minlength=length)
     return counts
@@ -75,7 +79,8 @@ def resample(integers: np.ndarray, levels: np.ndarray, shape: tuple[int, int]) -
 
     It is that of Pillow's ``Image.resize`` with ``BILINEAR`` and a ``reducing_gap``: means of whole squares first, as
     large as leave three times the pixels that are wanted, then a triangle as wide as two pixels of the result. Nothing
-    beyond the border is mixed in. Where the image gets larger this is bilinear interpolation.
+    beyond the border is mixed in. Where the image gets larger this is bilinear interpolation. Without squares torch
+    does the same, and without Pillow's copies.
 
     Args:
         integers: (x, y), none below 0.
@@ -86,6 +91,9 @@ def resample(integers: np.ndarray, levels: np.ndarray, shape: tuple[int, int]) -
         float32.
     """
     factor = max(1, int(min(integers.shape[0] / shape[0], integers.shape[1] / shape[1]) / GAP))
+    if factor == 1:
+        values = torch.from_numpy(levels.take(integers))[None, None]
+        return interpolate(values, shape, mode="bilinear", antialias=True)[0, 0].numpy()
     rows = -(-ROWS // factor) * factor
     strips = (levels.take(integers[start : start + rows]) for start in range(0, len(integers), rows))
     reduced = np.concatenate([np.asarray(Image.fromarray(strip).reduce(factor)) for strip in strips])

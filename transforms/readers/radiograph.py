@@ -128,7 +128,7 @@ class RadiographReader(ImageReader):
             return image, (spacing_x, spacing_y)
         with naming(path):
             dataset = read_dicom(path)
-        return dataset, self.check(path, dataset)
+        return dataset, self._spacing(path, dataset)
 
     def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
         """Check all that a DICOM header, of :data:`HEADER_TAGS` at least, says without its pixels.
@@ -141,6 +141,10 @@ class RadiographReader(ImageReader):
         """
         with naming(path):
             _check_is_radiograph(header, path)
+        return self._spacing(path, header)
+
+    def _spacing(self, path: Path, header: Dataset) -> tuple[float, float] | None:
+        with naming(path):
             spacing = pixel_spacing(header, path)
         if spacing is None and self.unknown_spacing == "refuse":
             raise DataError(

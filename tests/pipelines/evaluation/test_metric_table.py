@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+from monai.metrics import utils as monai_utils
 from monai.transforms import LoadImage
 from PIL import Image
 from scipy import ndimage
@@ -52,6 +54,30 @@ def test_distances_are_those_of_every_surface_pixel_to_the_nearest_of_the_other(
         found = measure_surface(*masks, {"mm": spacing})
         assert found["average_surface_distance_in_mm"] == pytest.approx(np.append(there, back).mean(), rel=1e-5)
         assert found["hausdorff_distance_95th_percentile_in_mm"] == pytest.approx(percentile, rel=1e-5)
+
+
+def pairs(axes):
+    """Masks that cropping could get wrong: single voxels, at borders and corners, full ones, and blobs."""
+    shape, middle = (24, 18, 14)[:axes], (12, 9, 7)[:axes]
+    point, corner, whole, border = (np.zeros(shape, bool) for _ in range(4))
+    point[middle], corner[(-1,) * axes], whole[:] = True, True, True
+    border[0], border[..., -1] = True, True
+    yield from [(point, point), (point, corner), (corner, whole), (whole, border), (border, point), (whole, whole)]
+    yield from (blobs(shape, seed) for seed in range(3))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.2, 3.0), (1.0, 1.0, 1.0), (0.7, 0.8, 5.0)])
+def test_cropped_masks_have_the_distances_that_monai_gives_without_cropping(spacing, monkeypatch):
+    whole = monai_utils.get_mask_edges
+    for prediction, truth in pairs(len(spacing)):
+        found = measure_surface(prediction, truth, {"mm": spacing})
+        with monkeypatch.context() as patch:
+            patch.setattr(monai_utils, "get_mask_edges", lambda *masks, **more: whole(*masks, **more | {"crop": False}))
+            masks = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
+            average = compute_average_surface_distance(*masks, include_background=True, symmetric=True, spacing=spacing)
+            furthest = compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=spacing)
+        assert found["average_surface_distance_in_mm"] == pytest.approx(float(average), rel=1e-6)
+        assert found["hausdorff_distance_95th_percentile_in_mm"] == pytest.approx(float(furthest), rel=1e-6)
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0, 1, 2), (2, 0, 1)])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import CastToTyped, Compose, CopyItemsd, Invertd, LoadImaged, Orientationd, ScaleIntensityRanged
 from PIL import Image
@@ -19,7 +19,7 @@ from scipy import ndimage
 from sklearn import metrics as sklearn
 
 from networks import VolumeInferer
-from pipelines import ClassReport
+from pipelines import ClassReport, ReadAhead, evaluate_batch
 from transforms import CTReader, FitSlicesd
 
 CLASSES = ["background", "liver", "left kidney"]
@@ -79,7 +79,9 @@ def evaluate(data, folder):
     cast = CastToTyped("pred", dtype=torch.uint8)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(data, chain), batch_size=1),
+        val_data_loader=ReadAhead(Dataset(data, chain)),
+        iteration_update=evaluate_batch,
+        decollate=False,
         network=ByBrightness(),
         inferer=VolumeInferer(roi_size=(SIZE, SIZE), sw_batch_size=2),
         postprocessing=Compose([cast, Invertd("pred", chain, orig_keys="image", nearest_interp=True), cast]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 
 import pytest
 
@@ -35,7 +36,8 @@ def settings(monkeypatch, cohort, ct_cohort, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "ways"), [("pneumonia", WAYS), ("abdomen", WAYS[2:])])
-def test_table_of_images_per_second_and_of_ratios_to_the_slowest(name, ways, settings, tmp_path, capsys):
+def test_table_of_images_per_second_and_of_ratios_to_the_slowest(name, ways, settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "albumentations", None)  # not installed
     benchmark(bundle_of(name), **settings(name))
     first, head, *rows = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"medians of 3 rounds, \d+ cores", first)
