@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from monai.data import DataLoader, Dataset
+from monai.engines import default_prepare_batch
+from monai.transforms import Compose, EnsureTyped
 
 from ..bundle import Bundle
 from ..training.cached_slices import CachedSlices
@@ -25,41 +27,50 @@ class _Way:
         parser = bundle.read(["train", *overlays], **overrides)
         if not cached:
             data, transform = (parser.get_parsed_content(f"train#{key}") for key in ("dataset#data", "preprocessing"))
-            dataset = Dataset(data, transform)
+            dataset = Dataset(data, Compose([transform, EnsureTyped(["image", "label"], track_meta=False)]))
             self.loader = DataLoader(dataset, batch_size=parser["batch_size"], shuffle=True)
         else:
             self.loader = parser.get_parsed_content("train#dataloader")
         self.network, self.loss, self.optimizer, self.device = (
             parser.get_parsed_content(key) for key in ("network", "loss", "optimizer", "device")
         )
+        prepare = parser.get_parsed_content("train#trainer#prepare_batch", default=None)
+        self.prepare = prepare or default_prepare_batch
         self.batches = self._forever()
         self.rates: list[float] = []
         self.waits: list[float] = []
+        self.preparing: list[float] = []
 
     def _forever(self) -> Iterator[dict[str, torch.Tensor]]:
         while True:
             yield from self.loader
 
     def time(self, steps: int, keep: bool) -> None:
-        images, waited, since = 0, 0.0, time.perf_counter()
+        images, waited, prepared, since = 0, 0.0, 0.0, time.perf_counter()
         for _ in range(steps):
             asked = time.perf_counter()
             batch = next(self.batches)
-            waited += time.perf_counter() - asked
+            got = time.perf_counter()
+            image, label = self.prepare(batch, self.device, non_blocking=True)
+            waited, prepared = waited + got - asked, prepared + time.perf_counter() - got
             self.optimizer.zero_grad()
-            loss = self.loss(self.network(batch["image"].to(self.device)), batch["label"].to(self.device))
+            loss = self.loss(self.network(image), label)
             loss.backward()
             self.optimizer.step()
-            images += len(batch["image"])
+            images += len(image)
         loss.item()  # waits for the device
         seconds = time.perf_counter() - since
         if keep:
             self.rates.append(images / seconds)
             self.waits.append(waited / seconds)
+            self.preparing.append(prepared / seconds)
 
 
 def benchmark(bundle: Bundle, **overrides: Any) -> None:
     """Time the training of a bundle and of its ``usual_way.json``, in turn, and print medians and ratios.
+
+    Two columns are shares of the time: waiting for the loader, and moving and augmenting batches. On a GPU, which works
+    on while the CPU goes on, the latter is what the CPU takes to ask for it; see :mod:`pipelines.timing.gpu`.
 
     Args:
         bundle: that has such an overlay.
@@ -83,7 +94,7 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
             way.time(STEPS, keep=True)
     slowest = min(statistics.median(way.rates) for way in ways.values())
     print(f"medians of {ROUNDS} rounds, {os.cpu_count()} cores")
-    print(f"{'':26}images per second  ratio  waiting for the loader")
+    print(f"{'':26}images per second  ratio  loader  augmentation")
     for name, way in ways.items():
-        rate, wait = statistics.median(way.rates), statistics.median(way.waits)
-        print(f"{name:26}{rate:17.1f}  {rate / slowest:5.2f}  {wait:21.1%}")
+        rate, wait, prepare = (statistics.median(values) for values in (way.rates, way.waits, way.preparing))
+        print(f"{name:26}{rate:17.1f}  {rate / slowest:5.2f}  {wait:6.1%}  {prepare:12.1%}")
