@@ -7,12 +7,13 @@ from typing import Any
 
 from .verb import Verb, add_bundle, add_data
 
-SUBJECTS = ("training", "reading", "outputs", "prediction", "growth")
+SUBJECTS = ("training", "gpu", "reading", "outputs", "prediction", "growth")
 
 
 def add_benchmark_arguments(parser: ArgumentParser) -> None:
-    text = "training: beside the usual way; reading: beside bare decoding; outputs, prediction: beside plain MONAI; "
-    parser.add_argument("subject", choices=SUBJECTS, help=text + "growth: what more images cost")
+    text = "training: beside the usual way; gpu: how idle training leaves it; reading: beside bare decoding; outputs, "
+    more = "prediction: beside plain MONAI; growth: what more images cost"
+    parser.add_argument("subject", choices=SUBJECTS, help=text + more)
     add_bundle(parser)
     add_data(parser)
 

@@ -19,7 +19,7 @@ from ..training.cached_slices import CachedSlices
 ROUNDS, STEPS = 5, 6
 
 
-class _Way:
+class Way:
     """One way of training, timed some steps at a time."""
 
     def __init__(self, bundle: Bundle, overlays: list[str], cached: bool, overrides: dict[str, Any]):
@@ -79,13 +79,13 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
     ours: list[str] = []
     usual = ["usual_way"]
     ways = {
-        "usual way, cached": _Way(bundle, usual, True, overrides),
-        "this bundle, cached": _Way(bundle, ours, True, overrides),
+        "usual way, cached": Way(bundle, usual, True, overrides),
+        "this bundle, cached": Way(bundle, ours, True, overrides),
     }
     if not isinstance(ways["this bundle, cached"].loader.dataset, CachedSlices):  # else a volume is read for each slice
         ways = {
-            "usual way, not cached": _Way(bundle, usual, False, overrides),
-            "this bundle, not cached": _Way(bundle, ours, False, overrides),
+            "usual way, not cached": Way(bundle, usual, False, overrides),
+            "this bundle, not cached": Way(bundle, ours, False, overrides),
         } | ways
     for way in ways.values():
         way.time(len(way.loader) if way.cached else 2, keep=False)  # warms up; from the second epoch on, if cached
