@@ -68,13 +68,11 @@ class RandWarpd(RandBatchd):
                 (np.exp(scale + stretch / 2), zero, zero, np.exp(scale - stretch / 2)),
             )
         )
-        # images are mirrored first, so what they come from is mirrored last
-        mirroring = np.ones((number, 2))
-        mirroring[self.choose(number, self.mirror), 0] = -1
-        self.matrix = mirroring[:, :, None] * (rotation @ shearing @ scaling)
-        self.offset = mirroring * self.R.uniform(-self.shift, self.shift, (number, 2)) * warped[:, None]
+        self.matrix = rotation @ shearing @ scaling
+        self.matrix[self.choose(number, self.mirror), 0] *= -1  # offset and bend are as probable to either side
+        self.offset = self.R.uniform(-self.shift, self.shift, (number, 2)) * warped[:, None]
         bend = self.R.uniform(-self.elastic, self.elastic, (number, 2, CONTROL_POINTS, CONTROL_POINTS))
-        self.bend = mirroring[:, :, None, None] * bend * warped[:, None, None, None]
+        self.bend = bend * warped[:, None, None, None]
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
