@@ -7,6 +7,7 @@ from typing import Any
 MODULES = {
     "Agreement": "training.distributed",
     "AveragedWeights": "training.averaged_weights",
+    "BatchOnDevice": "training.batches",
     "CachedDataset": "training.cached_dataset",
     "CachedSlices": "training.cached_slices",
     "ClassReport": "evaluation.multiclass_report",
@@ -23,7 +24,7 @@ MODULES = {
     "draw_ct_phantoms": "phantoms.ct",
     "draw_phantoms": "phantoms.radiographs",
     "evaluate_batch": "prediction.batches",
-    "loader_workers": "training.workers",
+    "loader_workers": "training.batches",
     "read_manifest": "manifests.manifest",
     "release": "training.distributed",
     "start": "training.start",

@@ -49,7 +49,8 @@ MAY_DIFFER = {
     "abdomen": {
         "train": VOLUMES
         | {"phantoms", "initialize", "loading", "lr_scheduler", "encoder_weights"}
-        | {"train#dataset", "train#fitting", "train#handlers", "validate#dataset"},
+        | {"train#dataset", "train#fitting", "train#handlers", "validate#dataset"}
+        | {"train#preprocessing", "train#trainer#prepare_batch", "validate#evaluator#prepare_batch"},  # not by batch
         "evaluate": {"probabilities", "validate#fitting", "validate#handlers", "validate#inferer"}
         | {"validate#postprocessing", "validate#dataloader"},
         "inference": VOLUMES

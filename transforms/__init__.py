@@ -1,9 +1,13 @@
 """From files to tensors and back: reading, annotations into masks, outputs. Knows no data set and no training."""
 
+from .augmentation.batch import RandBatchd
+from .augmentation.rand_blur import RandBlurd
 from .augmentation.rand_clutter import RandClutterd
+from .augmentation.rand_contrast import RandContrastd
 from .augmentation.rand_exposure import RandExposured
+from .augmentation.rand_noise import RandNoised
 from .augmentation.rand_opacities import RandOpacitiesd
-from .augmentation.rand_warp_pair import RandWarpPaird
+from .augmentation.rand_warp import RandWarpd
 from .errors import DataError, DiskError, plain_error, prepare_console
 from .files.names import OutputLayout, image_name
 from .files.nifti import is_nifti
@@ -55,10 +59,14 @@ __all__ = [
     "OneSliced",
     "OutputLayout",
     "RadiographReader",
+    "RandBatchd",
+    "RandBlurd",
     "RandClutterd",
+    "RandContrastd",
     "RandExposured",
+    "RandNoised",
     "RandOpacitiesd",
-    "RandWarpPaird",
+    "RandWarpd",
     "SaveCheckd",
     "SaveFiled",
     "SaveMaskd",

@@ -7,12 +7,12 @@ from typing import Any
 
 from .verb import Verb, add_bundle, add_data
 
-SUBJECTS = ("training", "reading", "outputs", "prediction", "evaluation", "growth")
+SUBJECTS = ("training", "gpu", "reading", "outputs", "prediction", "evaluation", "growth")
 
 
 def add_benchmark_arguments(parser: ArgumentParser) -> None:
-    text = "training: beside the usual way; reading: beside bare decoding; outputs, prediction, evaluation: beside "
-    text += "plain MONAI; "
+    text = "training: beside the usual way; gpu: how idle training leaves it; reading: beside bare decoding; outputs, "
+    text += "prediction, evaluation: beside plain MONAI; "
     parser.add_argument("subject", choices=SUBJECTS, help=text + "growth: what more images cost")
     add_bundle(parser)
     add_data(parser)

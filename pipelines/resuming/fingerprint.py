@@ -23,8 +23,9 @@ LEFT_OUT = (
     *("phantoms", "dataset_dir", "manifest", "train#dataset#data", "validate#dataset#data"),
     # how long it trains; a schedule that was planned for another length is warned of when it is loaded
     *("epochs", "train#trainer#max_epochs", "patience"),
-    # what computes it: another machine gives the same but for rounding. Precision is more than that, and compared
-    *("device", "compile", "num_workers", "is_not_rank0"),
+    # what computes it: another machine gives the same but for rounding, and a GPU has other noise than a CPU. Precision
+    # is more than that, and compared
+    *("device", "compile", "num_workers", "pin_memory", "is_not_rank0"),
     # what only measures and logs. The handlers that do more, validation and schedule, have keys of their own
     *("train#handlers", "validate#handlers", "train#key_metric", "train#additional_metrics"),
     "validate#additional_metrics",

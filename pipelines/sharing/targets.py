@@ -13,21 +13,22 @@ NAMES = {
         Activationsd AsDiscreted CastToTyped Compose ConfusionMatrix CopyItemsd DataLoader Dataset DiceCELoss
         DiceFocalLoss DistributedSampler EnsureTyped FlexibleUNet IgniteMetricHandler Invertd
         LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
-        PostProcessing RandAdjustContrastd RandCoarseDropoutd RandFlipd RandGaussianNoised
-        RandGaussianSmoothd RandGridDistortiond RandRotated ScaleIntensityRanged SimpleInferer StatsHandler
-        SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
+        PostProcessing RandCoarseDropoutd RandFlipd RandGridDistortiond RandRotated ScaleIntensityRanged
+        SimpleInferer StatsHandler SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
     """,
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        KeepPartsd LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandClutterd
-        RandExposured RandOpacitiesd RandWarpPaird SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd
+        KeepPartsd LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandBlurd RandClutterd
+        RandContrastd RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd SaveOverlayd
+        SaveVolumeOverlayd
     """,
     "torch.nn": """
         BCEWithLogitsLoss
     """,
     "pipelines": """
-        Agreement AveragedWeights CachedDataset CachedSlices ClassReport EpochLog EvaluationReport LeakageAudit
-        MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms draw_phantoms
+        Agreement AveragedWeights BatchOnDevice CachedDataset CachedSlices ClassReport EpochLog EvaluationReport
+        LeakageAudit MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms
+        draw_phantoms
     """,
     "torch.optim": """
         Adam AdamW

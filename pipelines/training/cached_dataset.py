@@ -1,4 +1,4 @@
-"""A dataset that reads and decodes each image once, ever."""
+"""A data set that reads and decodes each image once, ever."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite import distributed as idist
-from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
+from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from monai.transforms import RandomizableTrait
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import transforms
@@ -28,48 +27,51 @@ from transforms.files.atomic import atomic_write
 logger = logging.getLogger(__name__)
 
 FULL_SCALE = 65535  # of 16 bits
-MEMORY_BYTES = 2 * 2**30  # of compressed items that a process keeps; the rest is read from disk each time
+MEMORY_BYTES = 2 * 2**30  # of items that a process keeps; the rest is read from disk each time
 
 
 class CachedDataset(PersistentDataset):
-    """MONAI's PersistentDataset, filled before training starts and keeping images in 16 bits.
+    """MONAI's PersistentDataset, filled before training starts; an item is a row of a tensor of small integers.
 
-    The transforms up to the first random one run once per item; their result lies on disk, and in memory up to
-    MEMORY_BYTES. Filling it first means that a damaged file is found before the first epoch, and all
-    damaged files in one go. A file that changed (size or time), other boxes, other transforms or settings of them,
-    other code in ``transforms`` or another MONAI or pydicom is another key: nothing stale is read.
+    The transforms run once per item; their result lies on disk, and up to MEMORY_BYTES in memory, where the items are
+    one tensor a key, which a loader's processes share. Items are plain tensors: what was floating point in uint16 (see
+    :func:`from_16_bits`), the rest, such as masks of uint8, as it was. :class:`pipelines.BatchOnDevice` makes of them
+    what a network takes, and changes them at random.
+
+    Filling it first means that a damaged file is found before the first epoch, and all damaged files in one go. A file
+    that changed (size or time), other boxes, other transforms or settings of them, other code in ``transforms`` or
+    another MONAI or pydicom is another key: nothing stale is read.
 
     Args:
         data: dictionaries; files are given as paths.
-        transform: the deterministic transforms, then the random ones. What is floating point after the deterministic
-            ones must lie in 0 to 1: it is kept in 16 bits, with an error of at most 1 / 131070.
+        transform: deterministic transforms, which leave tensors alone, of one shape in all items. What is floating
+            point must lie in 0 to 1: it is kept in 16 bits, with an error of at most 1 / 131070.
         cache_dir: where results are kept, shared by all splits and runs.
-        track_meta: whether items carry the metadata that transforms are inverted by. Training needs none, and without
-            it loading and the random transforms take half the time.
 
     Raises:
         DataError: if items cannot be read; it lists the first ten and what is wrong with each.
+        ValueError: if a transform is random, or the transforms leave something else than the above.
     """
 
     unit = "images"  # what its items are made of, in messages
     max_workers = 64  # that fill the cache
+    may_be_random = False  # the last transforms
 
-    def __init__(
-        self,
-        data: Sequence[dict[str, Any]],
-        transform: Callable,
-        cache_dir: os.PathLike | str,
-        track_meta: bool = True,
-    ):
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, cache_dir: os.PathLike | str):
         folder = Path(cache_dir)
-        super().__init__(data, transform, folder, hash_transform=pickle_hashing, track_meta=track_meta)
+        super().__init__(data, transform, folder, hash_transform=pickle_hashing)
+        random = [part for part in self.transform.flatten().transforms if isinstance(part, RandomizableTrait)]
+        if random and not self.may_be_random:
+            raise ValueError(
+                f"{type(random[0]).__name__} is random, and only what does not change can be cached. Images are "
+                "changed at random by batch: see train#random_transforms."
+            )
         # the sources too: a reader that was corrected must not leave old pixels in use
         made_by = [self.transform_hash, _sources_hash(), version("monai"), version("pydicom")]
         self.files = [folder / f"{_key(item, made_by)}.pt" for item in data]
-        self.memory: dict[int, dict[str, Any]] = {}
-        self.memory_left = MEMORY_BYTES
         with idist.one_rank_first():  # where several processes train: the others find what it made
             self._fill()
+        self._hold()
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Any:
         try:
@@ -80,35 +82,29 @@ class CachedDataset(PersistentDataset):
                 "a training with --resume True."
             ) from error
 
-    def _transform(self, index: int) -> Any:
-        item = _expand(self._compressed(index))
-        if self.track_meta:
-            for key, record in torch.load(_meta_file(self.files[index]), weights_only=True).items():
-                item[key] = MetaTensor(item[key], meta=record["meta"], applied_operations=record["operations"])
-        return self.change(item)
+    def _transform(self, index: int) -> dict[str, torch.Tensor]:
+        return self._load(index) if index >= self.held else {key: rows[index] for key, rows in self.rows.items()}
 
-    def change(self, item: dict[str, Any]) -> Any:
-        """The random transforms, which take half the time where they need not keep metadata."""
-        tracked = get_track_meta()
-        set_track_meta(tracked and self.track_meta)
-        try:
-            return self._post_transform(item)
-        finally:
-            set_track_meta(tracked)
+    def _load(self, index: int) -> dict[str, torch.Tensor]:
+        return torch.load(self.files[index], weights_only=True)
 
-    def _compressed(self, index: int) -> dict[str, Any]:
-        if index in self.memory:
-            return self.memory[index]
-        item = torch.load(self.files[index], weights_only=True)
-        if self.memory_left > 0 and get_worker_info() is None:  # a worker ends with the epoch, and its memory with it
-            self.memory[index] = item
-            self.memory_left -= sum(value.nbytes for value in item.values() if isinstance(value, torch.Tensor))
-        return item
+    def _hold(self) -> None:
+        """Take the first items into memory, as many as it may hold, and see that they are of one shape."""
+        first = self._load(0)
+        self.held = min(len(self.files), MEMORY_BYTES // sum(value.nbytes for value in first.values()))
+        self.rows = {key: value.new_empty((self.held, *value.shape)) for key, value in first.items()}
+        for index in range(self.held):
+            for key, value in self._load(index).items():
+                if value.shape != first[key].shape:
+                    raise ValueError(
+                        f"{key} is of shape {tuple(first[key].shape)} in one item and {tuple(value.shape)} in another. "
+                        "Fit them to one shape among the deterministic transforms."
+                    )
+                self.rows[key][index] = value
 
     def parts(self, index: int) -> list[Path]:
         """The files that an item is kept in."""
-        file = self.files[index]
-        return [file, _meta_file(file)] if self.track_meta else [file]
+        return [self.files[index]]
 
     def _fill(self) -> None:
         missing = [i for i in range(len(self.files)) if not all(part.is_file() for part in self.parts(i))]
@@ -132,15 +128,7 @@ class CachedDataset(PersistentDataset):
         """Read, transform and keep one item."""
         item = self.read(index)
         with atomic_write(self.files[index], "wb") as file:
-            torch.save(_compress(item), file)
-        if self.track_meta:
-            records = {
-                key: {"meta": _plain(value.meta), "operations": _plain(value.applied_operations)}
-                for key, value in item.items()
-                if isinstance(value, MetaTensor)
-            }
-            with atomic_write(_meta_file(self.files[index]), "wb") as file:
-                torch.save(records, file)
+            torch.save({key: _kept(value, key) for key, value in item.items()}, file)
 
 
 class _Fill(Dataset):
@@ -195,20 +183,13 @@ def _stat(path: str) -> list:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _meta_file(file: Path) -> Path:
-    return file.with_suffix(".meta.pt")
-
-
-def _compress(item: dict[str, Any]) -> dict[str, Any]:
-    """Plain tensors, those of floating point in 16 bits."""
-    compressed = {}
-    for key, value in item.items():
-        if isinstance(value, MetaTensor):
-            value = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            value = to_16_bits(value, key)
-        compressed[key] = value
-    return compressed
+def _kept(value: Any, key: str) -> torch.Tensor:
+    """A plain tensor, of floating point in 16 bits."""
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"{key} is {type(value).__name__} after the deterministic transforms, and not a tensor.")
+    if isinstance(value, MetaTensor):
+        value = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
+    return to_16_bits(value, key) if value.is_floating_point() else value
 
 
 def to_16_bits(value: torch.Tensor, name: str) -> torch.Tensor:
@@ -226,28 +207,5 @@ def to_16_bits(value: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def from_16_bits(value: torch.Tensor) -> torch.Tensor:
-    """The inverse of :func:`to_16_bits`, float32."""
-    return value.to(torch.float32) / FULL_SCALE
-
-
-def _expand(item: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of _compress, in tensors of its own, since what is kept in memory must not be changed."""
-    expanded = {}
-    for key, value in item.items():
-        if isinstance(value, torch.Tensor):
-            value = from_16_bits(value) if value.dtype == torch.uint16 else value.clone()
-        expanded[key] = value
-    return expanded
-
-
-def _plain(value: Any) -> Any:
-    """Metadata as values that torch loads without running code."""
-    if isinstance(value, dict):
-        return {_plain(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(v) for v in value)
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.value if isinstance(value, Enum) else value
+    """The inverse of :func:`to_16_bits`, float32 on the value's device; what is not uint16 stays as it is."""
+    return value.to(torch.float32).div_(FULL_SCALE) if value.dtype == torch.uint16 else value

@@ -41,6 +41,7 @@ class CachedSlices(CachedDataset):
     """
 
     unit = "volumes"
+    may_be_random = True
     max_workers = 4  # each holds a volume, and the transforms make copies of it
 
     def __init__(
@@ -53,7 +54,7 @@ class CachedSlices(CachedDataset):
         if channels not in SLICE_OFFSETS:
             raise ValueError(f"channels is {channels!r}; it must be one of {', '.join(SLICE_OFFSETS)}.")
         self.channels = channels
-        super().__init__(data, transform, cache_dir, track_meta=False)
+        super().__init__(data, transform, cache_dir)
         depths = [len(_open(self.parts(index)[0])) for index in range(len(data))]
         self.ends = np.cumsum(depths)  # the number of slices up to and with each volume
         if channels == "neighbours" and max(depths) == 1:
@@ -61,6 +62,9 @@ class CachedSlices(CachedDataset):
 
     def __len__(self) -> int:
         return int(self.ends[-1])
+
+    def _hold(self) -> None:
+        """Nothing: volumes are large, and the system keeps what it has memory for."""
 
     def parts(self, index: int) -> list[Path]:
         return [self.files[index].with_suffix(f".{key}.npy") for key in ("image", "label")]
@@ -80,7 +84,7 @@ class CachedSlices(CachedDataset):
         offsets = SLICE_OFFSETS[self.channels]
         numbers = [min(max(number + offset, 0), len(images) - 1) for offset in offsets]
         shown = numbers if len(set(offsets)) > 1 else numbers[:1]
-        item = self.change(
+        item = self._post_transform(
             {
                 "image": from_16_bits(torch.from_numpy(images[shown])),  # an index list copies
                 "label": torch.from_numpy(labels[[number]]),

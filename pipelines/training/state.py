@@ -47,8 +47,9 @@ class TrainingState:
     A training that starts from the weights in ``model.pt`` validates them first, and leaves the file as it is until an
     epoch is better.
 
-    Every random state is set again from ``seed``, the epoch and the process when an epoch starts. So N epochs are, bit
-    for bit, k epochs and a resume, no matter what drew random numbers in between.
+    Every random state is set again from ``seed``, the epoch and the process when an epoch starts, and that of the
+    trainer's ``prepare_batch`` from these and the step when a step starts. So N epochs are, bit for bit, k epochs and a
+    resume, no matter what drew random numbers in between.
 
     SIGTERM and SIGINT end the training after the next iteration, see :class:`pipelines.stopping.Steps`. While it runs,
     no other training may write to ``folder``.
@@ -112,6 +113,7 @@ class TrainingState:
     def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.ITERATION_STARTED, self.iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.steps.check)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
@@ -144,11 +146,22 @@ class TrainingState:
         self.has_model = self.evaluator.state.best_metric_epoch > 0
 
     def epoch_started(self, engine: Workflow) -> None:
-        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()]).generate_state(1)[0])
+        seed = self._seed(engine.state.epoch)
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         set_rnd(engine.state.dataloader.dataset, seed)
+
+    def iteration_started(self, engine: Workflow) -> None:
+        state = engine.state
+        step = state.iteration - (state.epoch - 1) * state.epoch_length
+        seed = self._seed(state.epoch, step)
+        for transform in getattr(engine.prepare_batch, "transforms", ()):
+            seed = set_rnd(transform, seed)
+
+    def _seed(self, *moment: int) -> int:
+        """Of this process's randomness at a moment of the training."""
+        return int(np.random.SeedSequence([self.seed, *moment, idist.get_rank()]).generate_state(1)[0])
 
     def epoch_completed(self, engine: Workflow) -> None:
         if idist.get_rank() == 0:

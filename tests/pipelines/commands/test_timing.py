@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.timing import latency, outputs, prediction, reading, training
+from pipelines.timing import gpu, latency, outputs, prediction, reading, training
 from tests.conftest import ROOT
 
 
@@ -21,7 +21,7 @@ def test_benchmark_of_training_takes_data(call):
 
 @pytest.mark.parametrize(
     ("subject", "module"),
-    [("reading", reading), ("outputs", outputs), ("prediction", prediction), ("growth", prediction)],
+    [("gpu", gpu), ("reading", reading), ("outputs", outputs), ("prediction", prediction), ("growth", prediction)],
 )
 def test_each_subject_is_timed_by_its_function(call, subject, module):
     assert call(f"benchmark {subject} lungs", module, subject) == (["lungs"], {})

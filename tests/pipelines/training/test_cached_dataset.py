@@ -1,4 +1,4 @@
-"""The cache: nothing is decoded twice, nothing stale is read, and inversion survives it."""
+"""The cache: nothing is decoded twice, nothing stale is read, and items are rows of small integers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import torch
 from monai.data import DataLoader
 from monai.transforms import (
     Compose,
-    EnsureTyped,
-    Invertd,
     Lambdad,
     LoadImaged,
     RandFlipd,
@@ -26,6 +24,8 @@ from monai.transforms import (
 )
 
 from pipelines import CachedDataset
+from pipelines.training import cached_dataset
+from pipelines.training.cached_dataset import from_16_bits
 from tests.conftest import ROOT
 from transforms import BoxesToMaskd, DataError, RadiographReader
 
@@ -58,8 +58,9 @@ def test_items_are_those_of_the_transforms(data, tmp_path):
     cached = CachedDataset(data, transform(), tmp_path / "cache")
     for index, item in enumerate(data):
         direct = transform()(item)
-        torch.testing.assert_close(cached[index]["image"].as_tensor(), direct["image"].as_tensor(), atol=1e-5, rtol=0)
-        assert torch.equal(cached[index]["label"].as_tensor(), direct["label"].as_tensor())
+        image, label = (from_16_bits(cached[index][key]) for key in ("image", "label"))
+        torch.testing.assert_close(image, direct["image"].as_tensor(), atol=1e-5, rtol=0)
+        assert torch.equal(label, direct["label"].as_tensor())
 
 
 def test_no_file_is_opened_once_cached(data, tmp_path):
@@ -67,8 +68,8 @@ def test_no_file_is_opened_once_cached(data, tmp_path):
     first = cached[1]["image"]
     for item in data:
         os.remove(item["image"])
-    assert torch.equal(CachedDataset.__getitem__(cached, 1)["image"], first)
-    cached.memory.clear()  # from disk too
+    assert torch.equal(cached[1]["image"], first)
+    cached.held = 0  # from disk too
     assert torch.equal(cached[1]["image"], first)
 
 
@@ -84,7 +85,7 @@ def test_changed_file_boxes_or_setting_is_noticed(data, tmp_path, write_dicom):
     write_dicom(np.repeat(np.uint8([[70] * 25 + [77] * 25]), 30, 0), name="1.dcm")  # the same name and size
     again = CachedDataset(data, transform(), tmp_path / "cache")
     assert again.files[1] != cached.files[1] and again.files[0] == cached.files[0]
-    assert again[1]["image"].max() == pytest.approx(77 / 255, abs=1e-4)
+    assert from_16_bits(again[1]["image"]).max() == pytest.approx(77 / 255, abs=1e-4)
     assert torch.equal(again[0]["image"], cached[0]["image"])
     more = [{**item, "boxes": [[0, 0, 50, 30]]} for item in data]
     assert CachedDataset(more, transform(), tmp_path / "cache")[0]["label"].sum() > 0
@@ -105,7 +106,7 @@ def test_key_is_the_same_in_another_process(data, tmp_path):
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert json.loads(done.stdout.splitlines()[-1]) == [file.name for file in made.files]
-    assert len(list((tmp_path / "cache").glob("*.meta.pt"))) == len(data)
+    assert len(list((tmp_path / "cache").iterdir())) == len(data)
 
 
 def test_changed_code_is_noticed_in_subfolders_too(data, tmp_path, monkeypatch):
@@ -119,29 +120,44 @@ def test_changed_code_is_noticed_in_subfolders_too(data, tmp_path, monkeypatch):
     assert CachedDataset(data[:1], transform(), tmp_path / "cache").files != before
 
 
-def test_inversion_through_the_cache_gives_the_original_grid(data, tmp_path):
-    chain = transform(24)
-    cached = CachedDataset(data, chain, tmp_path / "cache")
-    loader = DataLoader(cached, batch_size=1)
-    batch = list(loader)[1]
-    item = {"image": batch["image"][0], "pred": batch["label"][0].to(torch.float32)}
-    inverted = Invertd("pred", transform=chain, orig_keys="image", nearest_interp=True)(item)["pred"]
-    assert inverted.shape == (1, 50, 30)
-    inside = torch.nonzero(inverted[0] > 0.5)
-    assert inside.min(dim=0).values.tolist() == pytest.approx([10, 5], abs=1)
-    assert inside.max(dim=0).values.tolist() == pytest.approx([29, 14], abs=1)
-    torch.testing.assert_close(inverted.affine, torch.diag(torch.tensor([-0.2, -0.4, 1, 1], dtype=torch.float64)))
+def test_items_are_rows_of_small_integers_that_a_loader_puts_into_batches(data, tmp_path):
+    cached = CachedDataset(data, transform(), tmp_path / "cache")
+    assert {type(value) for value in cached[2].values()} == {torch.Tensor}
+    assert cached[2]["image"].dtype == torch.uint16
+    assert cached[2]["image"].data_ptr() == cached.rows["image"][2].data_ptr()  # and no copy
+    for workers in (0, 1):
+        first, second = DataLoader(cached, batch_size=3, num_workers=workers)
+        assert first["image"].shape == (3, 1, 24, 24) and first["image"].dtype == torch.uint16
+        assert torch.equal(second["label"][1], cached[4]["label"])
 
 
-def test_random_part_stays_random(data, tmp_path):
-    flips = [RandFlipd(["image", "label"], prob=0.5, spatial_axis=0), EnsureTyped(["image", "label"])]
-    cached = CachedDataset(data, transform(random=flips), tmp_path / "cache", track_meta=False)
-    seen = {cached[0]["image"].numpy().tobytes() for _ in range(20)}
-    assert len(seen) == 2
-    assert type(cached[0]["image"]) is torch.Tensor
-    plain = CachedDataset(data, transform(), tmp_path / "cache")  # the deterministic part is shared
-    assert len(list((tmp_path / "cache").glob("*.meta.pt"))) == len(data)
-    assert plain[0]["image"].numpy().tobytes() in seen
+def test_what_memory_does_not_hold_is_read_from_disk(data, tmp_path, monkeypatch):
+    whole = CachedDataset(data, transform(), tmp_path / "cache")
+    size = sum(value.nbytes for value in whole[0].values())
+    monkeypatch.setattr(cached_dataset, "MEMORY_BYTES", 2 * size + 1)
+    part = CachedDataset(data, transform(), tmp_path / "cache")
+    assert len(part.rows["image"]) == 2
+    for index in range(5):
+        assert all(torch.equal(part[index][key], whole[index][key]) for key in ("image", "label"))
+    part.files[4].unlink()
+    with pytest.raises(DataError, match="was removed while the run needed it"):
+        part[4]
+
+
+def test_random_transforms_are_refused(data, tmp_path):
+    flips = [RandFlipd(["image", "label"], prob=0.5, spatial_axis=0)]
+    with pytest.raises(ValueError, match="RandFlipd is random, and only what does not change can be cached"):
+        CachedDataset(data, transform(random=flips), tmp_path / "cache")
+
+
+def test_items_of_different_shapes_and_what_is_no_tensor_are_refused(data, tmp_path, write_dicom):
+    data[3]["image"] = str(write_dicom(np.full((50, 30), np.arange(30), np.uint8), name="tall.dcm"))
+    unfitted = Compose(transform().transforms[:3])
+    with pytest.raises(ValueError, match=r"image is of shape \(1, 24, 14\) in one item and \(1, 14, 24\) in another"):
+        CachedDataset(data, unfitted, tmp_path / "cache")
+    named = [{**item, "name": "x"} for item in data]
+    with pytest.raises(ValueError, match="name is str after the deterministic transforms"):
+        CachedDataset(named, transform(), tmp_path / "other")
 
 
 def test_damaged_files_are_all_named_before_training(data, tmp_path):

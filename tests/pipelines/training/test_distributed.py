@@ -26,9 +26,6 @@ UNET = {"network_def#network#channels": [4, 8], "network_def#network#strides": [
 RADIOGRAPHS = {**UNET, "network_def#network#norm": "INSTANCE", "epochs": 2}
 # At 2 x 2 pixels batch norm makes much of rounding errors, and Adam steps of one size of them: hence SGD
 CT = {"image_size": 64, "epochs": 1, "optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.0005}
-NO_AUGMENTATION = {
-    "train#random_transforms": [{"_target_": "EnsureTyped", "keys": ["image", "label"], "dtype": "$torch.float32"}]
-}
 # Of each bundle what two processes train with, and what one must to do the same. Abdomen's batch norm and loss, Dice
 # over the batch, take each process's batch on its own, as they take each of the batches that are accumulated.
 TWO, ONE = (
@@ -47,6 +44,12 @@ RUNS = [pytest.param(name, marks=[] if name == "pneumonia" else slow) for name i
 PLAN = {"lr_scheduler#total_steps": "$@epochs * len(@train#dataloader)"}
 # after the first of two epochs, as if killed: the plan is still that of both
 STOPPED = {"train#trainer#max_epochs": 1, **PLAN}
+
+
+def no_augmentation(bundle: str) -> dict[str, list]:
+    """Of radiographs by batch; of slices by items, which must become what the network takes."""
+    single = [{"_target_": "EnsureTyped", "keys": ["image", "label"], "dtype": "$torch.float32"}]
+    return {"train#random_transforms": single if bundle == "abdomen" else []}
 
 
 def cohort_of(bundle: str, folder: Path) -> dict[str, str]:
@@ -126,7 +129,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("two")
 
     def plain(bundle: str) -> None:
-        settings = {**TWO[bundle], **NO_AUGMENTATION, "train#sampler#shuffle": False}
+        settings = {**TWO[bundle], **no_augmentation(bundle), "train#sampler#shuffle": False}
         if bundle == "pneumonia":
             folder = root / bundle / "cohort"
             settings |= {"phantoms#folder": folder, "phantoms#patients": 23, "phantoms#size": 64}
@@ -164,7 +167,7 @@ def cohort(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("bundle", RUNS[:-1])
 def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle, trained, tmp_path):
     folder = trained(bundle)
-    settings = {**ONE[bundle], **NO_AUGMENTATION, **cohort(folder), **folders(tmp_path)}
+    settings = {**ONE[bundle], **no_augmentation(bundle), **cohort(folder), **folders(tmp_path)}
     parser = in_this_process(bundle, {**settings, "train#dataloader#shuffle": False})
     parser.get_parsed_content("train#trainer").run()
     one, two = losses(tmp_path), losses(folder)
@@ -181,7 +184,7 @@ def test_losses_and_rates_are_those_of_one_process_with_the_global_batch(bundle,
 def test_validation_is_that_of_one_process_with_the_same_weights(run, trained, tmp_path):
     """No image counts twice, though one process has more of them than the other; ``whole`` has batch norm."""
     folder = trained(run)
-    bundle, settings = (run, {**TWO[run], **NO_AUGMENTATION}) if run in BUNDLES else ("lungs", UNET)
+    bundle, settings = (run, {**TWO[run], **no_augmentation(run)}) if run in BUNDLES else ("lungs", UNET)
     parser = in_this_process(bundle, {**settings, **cohort(trained(bundle)), **folders(tmp_path)})
     evaluator = parser.get_parsed_content("validate#evaluator")
     assert len(evaluator.data_loader.dataset) % 2 == 1

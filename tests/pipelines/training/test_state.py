@@ -22,6 +22,7 @@ from networks import read_about, read_checkpoint
 from pipelines import datalist
 from pipelines.training import log
 from tests.running import Trained, bundle_of, held_by_another, refused, small
+from transforms import RandWarpd
 
 pytestmark = pytest.mark.usefixtures("interrupts")
 
@@ -104,6 +105,37 @@ def test_seed_changes_the_training_and_nothing_else_does(train, tmp_path):
         train(tmp_path / name, 1, seed=seed)
     a, b, c = (read_checkpoint(tmp_path / name / "models" / "last_epoch.pt")["model"] for name in "abc")
     assert same(a, b) and not same(a, c)
+
+
+@dataclass
+class Drawn:
+    """Handler of a trainer: writes down what its augmentation drew in each step."""
+
+    angles: list[tuple[int, list[float]]]
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.note)
+
+    def note(self, engine):
+        (warp,) = (part for part in engine.prepare_batch.transforms if isinstance(part, RandWarpd))
+        self.angles.append((engine.state.iteration, warp.matrix.ravel().tolist()))
+
+
+def test_each_step_augments_in_its_own_way_that_seed_and_step_alone_decide(train, tmp_path):
+    """Whatever was drawn before, as in a resume, where the steps before are not repeated."""
+    handlers = bundle_of(NAME).read(["train"])["train#handlers"]
+
+    def angles(folder, **settings):
+        drawn = Drawn([])
+        train(tmp_path / folder, 3, **{"drawn": drawn, "train#handlers": ["@drawn", *handlers], **settings})
+        return dict(drawn.angles)
+
+    whole = angles("whole")
+    assert len({tuple(matrix) for matrix in whole.values()}) == len(whole) > 3
+    angles("parts", stop_after=2)
+    resumed = angles("parts", resume=True)
+    assert resumed and all(whole[step] == matrix for step, matrix in resumed.items())
+    assert set(whole) - set(resumed) and angles("other", seed=1)[1] != whole[1]
 
 
 def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
