@@ -83,8 +83,8 @@ def benchmark(bundle: Bundle, **overrides: Any) -> None:
 
     Of radiographs, the same network in float32 with a loader as people write one too, see
     :mod:`pipelines.timing.usual_loader`. Two columns are shares of the time: waiting for the loader, and moving and
-    augmenting batches. On a GPU, which works on while the CPU goes on, the latter is what the CPU takes to ask for it; see
-    :mod:`pipelines.timing.gpu`.
+    augmenting batches. On a GPU, which works on while the CPU goes on, the latter is what the CPU takes to ask for it;
+    see :mod:`pipelines.timing.gpu`.
 
     Args:
         bundle: that has such an overlay.
