@@ -42,6 +42,7 @@ IDENTITY = (
 IMAGE = (  # which image it is, and where its pixels lie
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "Rows", "Columns"),
     *("NumberOfFrames", "FrameOfReferenceUID", "PositionReferenceIndicator", "PatientOrientation", "PixelSpacing"),
+    *("ImagerPixelSpacing", "NominalScannedPixelSpacing"),
     *("ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices"),
     "LossyImageCompression",
 )
