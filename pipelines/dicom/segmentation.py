@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,21 +68,19 @@ def write_segmentation(
             f"{sources[0]}: lacks FrameOfReferenceUID (0020,0052), without which a segmentation has no place. Export "
             "the series again, or write NIfTI: --format nifti."
         )
-    with warnings.catch_warnings():  # highdicom warns with the patient's name where it finds it odd
-        warnings.simplefilter("ignore", UserWarning)
-        segmentation = highdicom.seg.Segmentation(
-            source_images=headers,
-            pixel_array=frames.astype(np.float32) if fractional else frames.astype(np.uint8),
-            segmentation_type="FRACTIONAL" if fractional else "BINARY",
-            segment_descriptions=[_describe(n, segment, algorithm) for n, segment in enumerate(segments, start=1)],
-            series_instance_uid=highdicom.UID(),
-            series_number=SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0) % 1000,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            **equipment(algorithm),
-            series_description=f"{algorithm.name}, segmentation"[:64],
-            omit_empty_frames=False,
-        )
+    segmentation = highdicom.seg.Segmentation(
+        source_images=headers,
+        pixel_array=frames.astype(np.float32) if fractional else frames.astype(np.uint8),
+        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        segment_descriptions=[_describe(n, segment, algorithm) for n, segment in enumerate(segments, start=1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0) % 1000,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        **equipment(algorithm),
+        series_description=f"{algorithm.name}, segmentation"[:64],
+        omit_empty_frames=False,
+    )
     shared, first = segmentation.SharedFunctionalGroupsSequence[0], segmentation.PerFrameFunctionalGroupsSequence[0]
     if "SegmentIdentificationSequence" in shared:
         # of a single frame that may be said once for all (PS3.3 A.51.5.1), but readers look in each frame
