@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,3 +118,27 @@ def test_together_they_learn_more_than_each_alone(tmp_path):
     together = judge.dice(federated([site(f"site{number}", cohort) for number, cohort in enumerate(own)], ROUNDS))
     assert together > max(alone), (together, alone)
     assert together > 0.9
+
+
+@pytest.mark.slow
+def test_the_documents_code_runs_in_nvflare(tmp_path):
+    """Its client and its job, in NVFlare's simulator, which starts processes of its own: two sites, three rounds."""
+    pytest.importorskip("nvflare")
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "viewers_and_clients.md").read_text(), re.DOTALL):
+        (tmp_path / re.match(r"# (\w+\.py)", code).group(1)).write_text(code)
+    network = {"channels": [4, 8], "strides": [2]}
+    for number in (1, 2):
+        site = tmp_path / "sites" / f"site-{number}"
+        shutil.copytree(ROOT / "bundles" / "lungs", site / "lungs", ignore=shutil.ignore_patterns("model.*"))
+        settings = {"bundle_root": str(site / "lungs"), "image_size": 32, "num_workers": 0, "val_interval": 9}
+        settings |= {"dataset_dir": str(draw("lungs", site / "data", patients=12, size=48))}
+        settings |= {f"network_def#network#{key}": value for key, value in network.items()}
+        (site / "settings.json").write_text(json.dumps(settings))
+    command = [sys.executable, "job.py", "sites/site-1/lungs", str(tmp_path / "sites"), json.dumps(network)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    (path,) = Path(tmp_path / "sites" / "simulator").rglob("FL_global_model.pt")
+    model = torch.load(path, weights_only=False)["model"]  # made by this test
+    assert (ended.stdout + ended.stderr).count("Aggregated 2/2 results") == ROUNDS
+    assert all(torch.isfinite(torch.as_tensor(value)).all() for value in model.values())
