@@ -75,7 +75,8 @@ class MobileNetV3LargeEncoder(nn.Module, BaseEncoder):
             ValueError: if H or W is not a multiple of 32, with the nearest that are. (Else FlexibleUNet's decoder
                 would fail at a ``torch.cat``, or return another size than the image's.)
         """
-        check_size(image.shape[-2], image.shape[-1], step=32)
+        if not torch.jit.is_scripting():  # which cannot compile the message
+            check_size(image.shape[-2], image.shape[-1], step=32)
         image = self.act1(self.bn1(self.conv_stem(image)))
         features = []
         for index, stage in enumerate(self.blocks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, Literal, cast, get_args
@@ -47,7 +48,8 @@ def prepare(
 
     MONAI's engines write ``torch.autocast("cuda")``, which does nothing elsewhere. So the autocast, of the network's
     own device, goes into ``forward``: every engine gets it, and so does every program that only knows the module. The
-    names and the shapes of the state dict stay as they are.
+    names and the shapes of the state dict stay as they are. ``torch.jit.script``, and so MONAI's ``ckpt_export``, gets
+    the network as it was before, in float32: a scripted program knows neither MetaTensors nor our checks.
 
     Args:
         network: takes images of shape (N, C, H, W).
@@ -76,6 +78,7 @@ def prepare(
     # nothing is closed over the instance, so that copy.deepcopy makes a network of its own
     prepared.compute = torch.compile(type(network).forward) if compile else type(network).forward
     prepared.forward = MethodType(_forward, network)
+    prepared.__prepare_scriptable__ = MethodType(_unprepared, network)
     if dropout:
         layers = [layer for layer in network.modules() if isinstance(layer, _DropoutNd)]
         if not layers:
@@ -91,6 +94,16 @@ class _Prepared(nn.Module):
 
     autocast_dtype: torch.dtype
     compute: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    __prepare_scriptable__: Callable[[], nn.Module]
+
+
+def _unprepared(self: nn.Module) -> nn.Module:
+    """What torch compiles in the network's place: the same layers, with the forward of its class."""
+    plain = copy.copy(self)
+    for name in (*_Prepared.__annotations__, "forward"):
+        del plain.__dict__[name]
+    plain.__dict__.pop("train", None)
+    return plain
 
 
 def _train_dropout(self: nn.Module, mode: bool = True) -> nn.Module:
@@ -109,8 +122,9 @@ def _forward(self: _Prepared, image: torch.Tensor) -> torch.Tensor:
     enabled = self.autocast_dtype != torch.float32
     with torch.autocast(tensor.device.type, dtype=self.autocast_dtype if enabled else None, enabled=enabled):
         output = self.compute(self, tensor).float()
-    # here, since all that predicts or measures comes by; in training the loss tells, and a GPU is not to wait
-    if not (self.training and torch.is_grad_enabled()):
+    # here, since all that predicts or measures comes by; in training the loss tells, and a GPU is not to wait; and what
+    # is compiled or exported as a whole, by torch.export or for ONNX, cannot branch on values
+    if not (self.training and torch.is_grad_enabled()) and not torch.compiler.is_compiling():
         _check_finite(output, image)
     return convert_to_dst_type(output, image)[0] if isinstance(image, MetaTensor) else output
 

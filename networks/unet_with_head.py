@@ -50,5 +50,6 @@ class UNetWithHead(UNet):
         Raises:
             SizeError: if H or W is not a multiple of the product of the strides.
         """
-        check_size(x.shape[2], x.shape[3], self.step)
-        return self.head(super().forward(x))
+        if not torch.jit.is_scripting():  # which cannot compile the message
+            check_size(x.shape[2], x.shape[3], self.step)
+        return self.head(self.model(x))

@@ -39,7 +39,7 @@ def errors_of(path: Path) -> list[str]:
         pytest.skip("dciodvfy is not installed: apt install dicom3tools")
     result = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
     said = result.stderr + result.stdout
-    assert any(known in said for known in ("Segmentation", "Comprehensive3DSR", "RTStructureSet"))
+    assert any(known in said for known in ("Segmentation", "Comprehensive3DSR", "RTStructureSet", "CRImage", "DXImage"))
     return [line for line in said.splitlines() if line.startswith("Error")]
 
 

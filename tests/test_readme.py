@@ -12,7 +12,12 @@ from pipelines.__main__ import _parser
 from tests.conftest import ROOT
 from tests.running import BUNDLES
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "data_manifests" / "README.md", *sorted(ROOT.glob("bundles/*/docs/README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs" / "viewers_and_clients.md",
+    ROOT / "data_manifests" / "README.md",
+    *sorted(ROOT.glob("bundles/*/docs/README.md")),
+]
 
 
 def commands(document: Path) -> list[str]:

@@ -15,7 +15,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_unknown_spacing(parser)
     parser.add_argument("--input", required=True, dest="dataset_dir", metavar="DIR", help="files of any kind")
     parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    text = "of the masks; seg: DICOM Segmentation; rtstruct: DICOM RT Structure Set, of CT"
+    text = "of the masks; seg: DICOM Segmentation; seg-strict: the same without a plane, of radiographs; rtstruct: "
+    text += "DICOM RT Structure Set, of CT"
     parser.add_argument("--format", choices=tuple(FORMATS), help=text)
     parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")

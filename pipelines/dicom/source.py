@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ IDENTITY = (
 IMAGE = (  # which image it is, and where its pixels lie
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "Rows", "Columns"),
     *("NumberOfFrames", "FrameOfReferenceUID", "PositionReferenceIndicator", "PatientOrientation", "PixelSpacing"),
+    *("ImagerPixelSpacing", "NominalScannedPixelSpacing"),
     *("ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices"),
     "LossyImageCompression",
 )
@@ -65,6 +67,9 @@ def read_source(path: os.PathLike | str, keep_free_text: bool = False) -> Datase
     Raises:
         DataError: if it is not DICOM, or has no identity.
     """
+    # highdicom quotes names that it finds odd. Not undone afterwards: other threads may be writing, and filters are one
+    # for all of them
+    warnings.filterwarnings("ignore", module="highdicom")
     try:
         tags = None if keep_free_text else [*IDENTITY, *IMAGE, *LOSSY]
         header = open_dicom(path, stop_before_pixels=True, specific_tags=tags)

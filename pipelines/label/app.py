@@ -19,6 +19,7 @@ if torch.version.cuda is None:
     for _name in ("nms", "qnms"):
         _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
+from monai.data import partition_dataset
 from monailabel.config import settings
 from monailabel.interfaces.app import DICOMwebClientX, create_session_from_user_pass
 from monailabel.interfaces.datastore import Datastore
@@ -28,6 +29,7 @@ from networks import read_checkpoint
 from transforms import DataError
 
 from ..bundle import WEIGHTS, Bundle
+from .answers import UnknownImageError
 from .store import RadiologyStore
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 else:  # MONAI Label takes a class with this base for the application itself
     Application = object
 
+VAL_SPLIT = 0.2  # what MONAI Label takes if a request does not say
 LOSSLESS = {".jpg": ".png", ".jpeg": ".png", ".dcm": ".nii.gz"}  # what results are written as for these images
 
 
@@ -76,7 +79,21 @@ class RadiologyApp(Application):
                     f"the store has no segmentation with a segment of {store.trained} that a person took part in. "
                     "Save labels of its images first."
                 )
+        self._check_split(request, store)
         return super().train(request)
+
+    def _check_split(self, request: dict[str, Any], store: Datastore) -> None:
+        """Refuse a training of which no model could come: none is chosen without a validation."""
+        share, labels = float(request.get("val_split", VAL_SPLIT)), len(store.datalist())
+        if share < 0:  # the bundle brings its own images to validate on
+            return
+        trained, validated = partition_dataset(range(labels), ratios=[1 - share, share]) if 0 < share < 1 else ([], [])
+        if labels and not (trained and validated):
+            raise DataError(
+                f"{request.get('model')}: of {labels} labelled image{'s' if labels > 1 else ''} and a val_split of "
+                f"{share:g}, nothing could be validated, and so no model chosen. Save more labels, or give a larger "
+                "val_split below 1."
+            )
 
     def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         self._check_weights(request.get("method"))  # which is named as the model
@@ -94,6 +111,8 @@ class RadiologyApp(Application):
         image = request["image"]
         if isinstance(image, str):
             path = image if os.path.exists(image) else (datastore or self.datastore()).get_image_uri(image)
+            if not path:
+                raise UnknownImageError(image)
             suffix = ".dcm" if os.path.isdir(path) else Path(path).suffix.lower()
             if suffix in LOSSLESS:
                 request = {"result_extension": LOSSLESS[suffix], **request}

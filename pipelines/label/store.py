@@ -24,6 +24,7 @@ from transforms.files.nifti import open_nifti
 from ..bundle import Bundle
 from ..dicom.algorithm import Algorithm
 from ..dicom.segmentation import write_segmentation
+from .answers import UnknownImageError
 from .labels import no_label, read_labels
 from .series import on_grid, series_files, series_to_nifti
 
@@ -73,6 +74,8 @@ class RadiologyStore(DICOMWebDatastore):
     def get_image_uri(self, image_id: str) -> str:
         path = Path(self._datastore.image_path()).resolve() / f"{image_id}.nii.gz"
         if not path.exists():
+            if not self._client.search_for_series(search_filters={"SeriesInstanceUID": image_id}):
+                raise UnknownImageError(image_id)
             folder = self._downloaded(image_id)
             with tempfile.TemporaryDirectory() as scratch:
                 made = Path(scratch) / path.name

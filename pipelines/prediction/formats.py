@@ -46,6 +46,10 @@ def _segmentation(bundle: Bundle, algorithm: Algorithm) -> Configuration:
     return _dicom("segmentation", "SaveSegmentationd", algorithm) | {"segments": bundle.segments}
 
 
+def _strict_segmentation(bundle: Bundle, algorithm: Algorithm) -> Configuration:
+    return _segmentation(bundle, algorithm) | {"strict": True}
+
+
 def _structures(bundle: Bundle, algorithm: Algorithm) -> Configuration:
     return _dicom("rtstruct", "SaveRTStructd", algorithm) | {"segments": bundle.segments}
 
@@ -64,6 +68,7 @@ FORMATS = {
     "png": Format(".png", _mask, volumes=False),
     "nifti": Format(".nii.gz", _mask),
     "seg": Format(".dcm", _segmentation, postfix="seg", needs_dicom=True),
+    "seg-strict": Format(".dcm", _strict_segmentation, postfix="seg", needs_dicom=True, volumes=False),
     "rtstruct": Format(".dcm", _structures, postfix="rtstruct", needs_dicom=True, planes=False),
 }
 REPORT = Format(".dcm", _report, postfix="report", needs_dicom=True, volumes=False)
@@ -79,7 +84,7 @@ def choose_format(bundle: Bundle, name: str | None, fractional: bool = False) ->
 
     chosen = name or ("nifti" if bundle.is_volumetric else "png")
     found = FORMATS[chosen]
-    if fractional and chosen != "seg":
+    if fractional and found.postfix != "seg":
         raise DataError("--fractional is for DICOM Segmentations: add --format seg.")
     if fractional and not bundle.gives_probabilities:
         raise DataError(f"{bundle.name}: gives labels, not probabilities: leave out --fractional.")

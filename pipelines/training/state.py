@@ -136,7 +136,7 @@ class TrainingState:
         }
         if self.resume:
             self._load(engine)
-        else:
+        elif engine.state.epoch == 0:  # else it goes on, as the rounds of a federated training do
             if idist.get_rank() == 0:
                 set_aside(self.folder / LAST)
                 (self.folder / LAST).unlink(missing_ok=True)

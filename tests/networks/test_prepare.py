@@ -109,6 +109,24 @@ def test_monte_carlo_dropout_draws_anew_and_leaves_batch_norm_alone():
         prepare(torch.nn.Linear(1, 1), "cpu", dropout=0.3)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_scripted_network_computes_in_float32_and_leaves_the_network_as_it_is(precision):
+    network = prepare(unet(), "cpu", precision).eval()
+    before = network(IMAGE)
+    scripted = torch.jit.script(network)
+    torch.testing.assert_close(scripted(IMAGE), unet().eval()(IMAGE))
+    assert list(scripted.state_dict()) == list(network.state_dict())
+    assert torch.equal(network(IMAGE), before)
+    with pytest.raises(OutputError):
+        network(IMAGE * float("nan"))  # it still checks
+
+
+def test_a_network_can_be_exported_as_a_whole():
+    network = prepare(unet(), "cpu", "float32").eval()
+    program = torch.export.export(network, (IMAGE,))
+    torch.testing.assert_close(program.module()(IMAGE), unet().eval()(IMAGE))
+
+
 @pytest.mark.slow
 def test_compiled_network_keeps_its_state_dict_and_takes_what_monai_gives():
     network = prepare(unet(), "cpu", "float32", compile=True).eval()

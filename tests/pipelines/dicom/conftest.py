@@ -8,7 +8,8 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import DigitalXRayImageStorageForPresentation
+from pydicom.dataset import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from pipelines.dicom.algorithm import Algorithm
 from tests.running import bundle_of
@@ -21,6 +22,41 @@ DX = {
     **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "PixelSpacing": None},
     **{"ImagerPixelSpacing": [0.15, 0.14], "PatientOrientation": ["L", "F"], "FrameOfReferenceUID": "1.2.3.4"},
     **{"StudyDate": "20200131", "StudyTime": "101112", "StudyID": "7", "AccessionNumber": "A1", "PatientSex": "F"},
+}
+
+STUDY = {
+    **{"PatientBirthDate": "19500101", "PatientSex": "F", "StudyDate": "20200131", "StudyTime": "101112"},
+    **{"StudyID": "7", "AccessionNumber": "A1", "ReferringPhysicianName": "", "InstanceNumber": 1, "SeriesNumber": 2},
+    **{"Manufacturer": "Maker", "PatientOrientation": ["L", "F"], "ViewPosition": "PA", "ContentDate": "20200131"},
+    **{"ContentTime": "101112", "ImageType": ["ORIGINAL", "PRIMARY", ""], "BurnedInAnnotation": "NO"},
+}
+
+
+def _coded(value: str, scheme: str, meaning: str) -> list[Dataset]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return [item]
+
+
+# Radiographs with all that their own definitions ask for (PS3.3 A.2 and A.26), and no frame of reference.
+WHOLE = {
+    "CR": {
+        **UIDS,
+        **STUDY,
+        **{"SOPClassUID": ComputedRadiographyImageStorage, "Modality": "CR", "BodyPartExamined": "CHEST"},
+        **{"PixelSpacing": None, "ImagerPixelSpacing": [0.2, 0.1]},
+    },
+    "DX": {
+        **UIDS,
+        **STUDY,
+        **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "PixelSpacing": None},
+        **{"ImagerPixelSpacing": [0.15, 0.14], "PresentationIntentType": "FOR PRESENTATION", "PositionerType": ""},
+        **{"ImageLaterality": "U", "AnatomicRegionSequence": _coded("51185008", "SCT", "Chest")},
+        **{"PixelIntensityRelationship": "LIN", "PixelIntensityRelationshipSign": 1, "RescaleIntercept": 0},
+        **{"RescaleSlope": 1, "RescaleType": "US", "PresentationLUTShape": "IDENTITY", "LossyImageCompression": "00"},
+        **{"DetectorType": "DIRECT", "AcquisitionContextSequence": [], "WindowCenter": 128, "WindowWidth": 256},
+        **{"VOILUTFunction": "LINEAR", "BodyPartExamined": "CHEST"},
+    },
 }
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 
 from pipelines.dicom.segmentation import write_segmentation
 from tests.conftest import errors_of
-from tests.pipelines.dicom.conftest import ALGORITHM, COLUMNS, DX, ROWS, segments_of
+from tests.pipelines.dicom.conftest import ALGORITHM, COLUMNS, DX, ROWS, WHOLE, segments_of
 from transforms import CTReader, DataError
 
 MASK = np.zeros((COLUMNS, ROWS), np.uint8)  # (x, y)
@@ -50,6 +50,56 @@ def test_radiograph_is_read_back_by_three_libraries(radiograph, tmp_path):
     frames = read.get_pixels_by_source_instance([original.SOPInstanceUID], combine_segments=True)
     assert np.array_equal(frames, MASK.T[None])
     assert np.array_equal(LoadImage(reader=EveryFrame(), image_only=True)(path)[..., 0, 0], MASK)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_computed_and_digital_radiographs_have_a_plane_for_viewers(radiograph, tmp_path, kind):
+    """Of images that are valid by their own definition; what OHIF reads without looking whether it is there."""
+    source, path = radiograph(**WHOLE[kind]), tmp_path / "seg.dcm"
+    assert errors_of(source) == []
+    write_segmentation(MASK, [source], segments_of("lungs"), path, ALGORITHM)
+    assert errors_of(path) == []
+    written = pydicom.dcmread(path)
+    assert "FrameOfReferenceUID" not in written
+    (shared,), (frame,) = written.SharedFunctionalGroupsSequence, written.PerFrameFunctionalGroupsSequence
+    (measures,), (orientation,) = shared.PixelMeasuresSequence, shared.PlaneOrientationSequence
+    assert list(measures.PixelSpacing) == list(WHOLE[kind]["ImagerPixelSpacing"])  # between rows, between columns
+    assert list(orientation.ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
+    assert list(frame.PlanePositionSequence[0].ImagePositionPatient) == [0, 0, 0]
+    assert "no place in the patient" in written.ImageComments and "of the detector" in written.ImageComments
+    uid = pydicom.dcmread(source).SOPInstanceUID
+    assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID == uid
+    read = highdicom.seg.segread(path)
+    assert np.array_equal(read.get_pixels_by_source_instance([uid], combine_segments=True), MASK.T[None])
+
+
+@pytest.mark.parametrize(
+    ("tags", "spacing", "said"),
+    [
+        ({"PixelSpacing": [0.4, 0.2]}, [0.4, 0.2], "referenced image."),
+        ({"PixelSpacing": [0.4, 0.2], "ImagerPixelSpacing": [0.5, 0.3]}, [0.4, 0.2], "referenced image."),
+        ({"PixelSpacing": None, "NominalScannedPixelSpacing": [0.3, 0.2]}, [0.3, 0.2], "that of the film"),
+        ({"PixelSpacing": None}, [1, 1], "a pixel is given as 1 mm."),
+    ],
+)
+def test_the_plane_of_a_radiograph_has_its_spacing_and_says_whose(radiograph, tmp_path, tags, spacing, said):
+    write_segmentation(MASK, [radiograph(**tags)], segments_of("lungs"), tmp_path / "seg.dcm", ALGORITHM)
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    (measures,) = written.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert list(measures.PixelSpacing) == spacing
+    assert said in written.ImageComments
+    assert errors_of(tmp_path / "seg.dcm") == []
+
+
+@pytest.mark.parametrize("tags", [{}, *WHOLE.values()], ids=["SC", *WHOLE])
+def test_the_strict_form_has_no_plane(radiograph, tmp_path, tags):
+    source, path = radiograph(**tags), tmp_path / "seg.dcm"
+    write_segmentation(MASK, [source], segments_of("lungs"), path, ALGORITHM, strict=True)
+    written = pydicom.dcmread(path)
+    for group in (*written.SharedFunctionalGroupsSequence, *written.PerFrameFunctionalGroupsSequence):
+        assert not {"PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence"} & set(group.dir())
+    assert "ImageComments" not in written and errors_of(path) == []
+    assert np.array_equal(written.pixel_array, MASK.T)
 
 
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="MONAI 1.6.1 cannot read a segmentation of one frame")

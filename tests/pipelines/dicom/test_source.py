@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 import sys
+import warnings
 
 import numpy as np
 import pydicom
@@ -161,6 +163,24 @@ def test_free_text_stays_behind_unless_it_is_asked_for(sources, tmp_path, kind):
     for keyword in STAFF_AND_TEXT - {"OtherPatientNames"}:
         assert kept[keyword].value == texts[keyword], keyword
     assert b"TXTPRIVATEX" not in (tmp_path / "kept.dcm").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Secretname", "SECRET, Jane", "Secret name\nof two lines"])
+@pytest.mark.parametrize("kind", ["ct", "radiograph", "rtstruct", "report"])
+def test_nothing_is_said_of_the_patient(sources, tmp_path, kind, name, capfd, caplog):
+    """Not where a library finds the name odd either."""
+    caplog.set_level(logging.DEBUG)
+    paths, _ = sources
+    for path in paths:
+        header = pydicom.dcmread(path)
+        header.PatientName = name
+        header.save_as(path)
+    caplog.clear()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        written(kind, paths, tmp_path / "out.dcm")
+    told = [str(warning.message) for warning in said] + [caplog.text, *capfd.readouterr()]
+    assert "secret" not in " ".join(told).lower()
 
 
 def test_what_is_kept_is_listed(sources):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from networks import WeightsError
+from transforms import DataError
 
 pytestmark = [
     pytest.mark.label,
@@ -21,6 +22,9 @@ class Answers:
     """In the place of MONAI Label's application: gives back what it is asked."""
 
     def infer(self, request, datastore=None):
+        return request
+
+    def train(self, request):
         return request
 
     scoring = infer
@@ -40,6 +44,45 @@ def test_masks_come_back_without_loss_and_where_they_can_be_read(tmp_path, name,
     request = {"image": str(tmp_path / name)}
     assert App().infer(request).get("result_extension") == extension
     assert App().infer({**request, "result_extension": ".nrrd"})["result_extension"] == ".nrrd"
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "refused"), [(1, None, True), (2, None, True), (3, None, False), (8, 0, True), (8, 1, True)]
+)
+def test_a_training_without_a_validation_is_refused(labels, split, refused):
+    """3 labels and a fifth of them are the fewest of which MONAI Label keeps one to validate on."""
+    from pipelines.label.app import RadiologyApp
+
+    class Store:
+        def datalist(self):
+            return [{"image": str(number), "label": str(number)} for number in range(labels)]
+
+    class App(RadiologyApp, Answers):
+        def datastore(self):
+            return Store()
+
+    request = {"model": "lungs"} | ({} if split is None else {"val_split": split})
+    if not refused:
+        assert App().train(request) == request
+        return
+    with pytest.raises(DataError, match=f"lungs: of {labels} labelled image.* nothing could be validated"):
+        App().train(request)
+    assert App().train({**request, "val_split": -1})  # the bundle's own
+
+
+def test_an_image_that_the_store_does_not_have_is_told(tmp_path):
+    from pipelines.label.app import RadiologyApp
+
+    class Store:
+        def get_image_uri(self, image):
+            return ""  # as MONAI Label's own for folders
+
+    class App(RadiologyApp, Answers):
+        def datastore(self):
+            return Store()
+
+    with pytest.raises(DataError, match="nobody: no image of the store has this ID"):
+        App().infer({"image": "nobody"})
 
 
 def test_weights_that_were_changed_are_not_used(tmp_path):

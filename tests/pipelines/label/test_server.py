@@ -225,6 +225,14 @@ def test_an_uploaded_file_and_a_series_by_its_folder(of_files, phantoms, studies
     assert np.array_equal(mask, mask_in(predicted("abdomen", series), series.name))
 
 
+def test_what_cannot_be_predicted_is_refused_with_a_message(of_files):
+    unknown = of_files("POST", "/infer/lungs?image=nobody&output=image", data={"params": "{}"})
+    assert unknown.status_code == 404
+    assert "nobody: no image of the store has this ID. GET /datastore/?output=all" in unknown.json()["detail"]
+    volume = of_files("POST", "/infer/lungs?image=volume&output=image", data={"params": "{}"})
+    assert volume.status_code == 400 and "volume.nii.gz" in volume.json()["detail"]
+
+
 # Batches, labels, training, active learning -------------------------------------------------------------------------
 
 
@@ -434,8 +442,16 @@ def test_a_label_without_a_name_is_refused_with_the_names_to_give(of_store, stor
     answer = of_store.good("POST", f"/infer/lungs?image={series}&output=image", data={"params": "{}"})
     label = {"label": ("label.nii.gz", answer.content)}
     refused = of_store("PUT", f"/datastore/label?image={series}", data={"params": "{}"}, files=label)
-    assert refused.status_code == 500
-    assert of_store.said("Give label_info with a name for each value, in their order, of: lungs")
+    assert refused.status_code == 400
+    assert "Give label_info with a name for each value, in their order, of: lungs" in refused.json()["detail"]
+
+
+def test_an_unknown_series_and_a_ct_for_lungs_are_refused_with_a_message(of_store, stored):
+    unknown = of_store("POST", "/infer/lungs?image=1.2.3.4&output=image", data={"params": "{}"})
+    assert unknown.status_code == 404 and "1.2.3.4: no image of the store has this ID" in unknown.json()["detail"]
+    series = series_of(stored["ct"])
+    ct = of_store("POST", f"/infer/lungs?image={series}&output=image", data={"params": "{}"})
+    assert ct.status_code == 400 and ct.json()["detail"].count(series) == 1
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ from pipelines.prediction.formats import FORMATS, REPORT, choose_format, writer_
 from tests.running import BUNDLES, bundle_of
 from transforms import DataError, RadiographReader
 
-OF_RADIOGRAPHS, OF_CT = ("png", "nifti", "seg"), ("nifti", "seg", "rtstruct")
+OF_RADIOGRAPHS, OF_CT = ("png", "nifti", "seg", "seg-strict"), ("nifti", "seg", "rtstruct")
 ALGORITHM = Algorithm("Finder", "1.2.3", "0123456789abcdef" * 4)
 MASK = np.zeros((1, 30, 20), np.float32)  # (channel, x, y)
 MASK[0, 3:9, 4:16] = 1
@@ -28,7 +28,7 @@ MASK[0, 3:9, 4:16] = 1
 def test_every_bundle_has_its_own_format_and_takes_what_can_hold_its_masks(name):
     volumes = bundle_of(name).is_volumetric
     assert choose_format(bundle_of(name), None) == ("nifti" if volumes else "png")
-    able, unable = (OF_CT, ["png"]) if volumes else (OF_RADIOGRAPHS, ["rtstruct"])
+    able, unable = (OF_CT, ["png", "seg-strict"]) if volumes else (OF_RADIOGRAPHS, ["rtstruct"])
     assert {*able, *unable} == set(FORMATS)
     assert [choose_format(bundle_of(name), format) for format in able] == list(able)
     for format in unable:
@@ -40,6 +40,7 @@ def test_every_bundle_has_its_own_format_and_takes_what_can_hold_its_masks(name)
 
 def test_probabilities_are_kept_in_segmentations_where_there_are_any():
     assert choose_format(bundle_of("lungs"), "seg", fractional=True) == "seg"
+    assert choose_format(bundle_of("lungs"), "seg-strict", fractional=True) == "seg-strict"
     for format in (None, "nifti"):
         with pytest.raises(DataError, match="--fractional is for DICOM Segmentations: add --format seg"):
             choose_format(bundle_of("lungs"), format, fractional=True)
@@ -81,9 +82,11 @@ def test_nifti(written):
 
 
 @pytest.mark.parametrize("fractional", [False, True])
-def test_segmentations(written, fractional):
-    path = written(FORMATS["seg"], "lungs", **({"fractional": True} if fractional else {}))
+@pytest.mark.parametrize("strict", [False, True])
+def test_segmentations(written, fractional, strict):
+    path = written(FORMATS["seg-strict" if strict else "seg"], "lungs", **({"fractional": True} if fractional else {}))
     segmentation = pydicom.dcmread(path)
+    assert ("PlaneOrientationSequence" in segmentation.SharedFunctionalGroupsSequence[0]) is not strict
     assert path.name == "image_seg.dcm" and segmentation.Modality == "SEG"
     assert segmentation.SegmentationType == ("FRACTIONAL" if fractional else "BINARY")
     assert np.array_equal(segmentation.pixel_array > 0, MASK[0].T > 0)
