@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 from tests.conftest import ROOT
 from tests.running import BUNDLES, bundle_of
 
-REFERENCE = "pneumonia"
+REFERENCE = "opacity"
 SHARED = ("train", "evaluate", "inference", "multi_gpu_train", "usual_way", "metadata")
 
 # In what a bundle's configurations may differ from those of the reference: keys, to their second level. All else is
@@ -46,6 +46,13 @@ VOLUMES = {
     "settings",
 }
 MAY_DIFFER = {
+    "pneumonia": {
+        "train": {"averaging", "averaged", "lungs_weights", "force_weights", "initialize"}
+        | {"train#trainer", "train#handlers", "validate#evaluator"},
+        "evaluate": {"averaging", "initialize"},
+        "multi_gpu_train": {"train#trainer"},
+        "usual_way": {"averaged"},
+    },
     "lungs": {
         "train": AVERAGED | TESTED_EACH_EPOCH,
         "evaluate": {"initialize", "validate#handlers", "averaging"},

@@ -29,6 +29,19 @@ def test_encoder_is_taken_over_and_the_rest_is_left_alone(tmp_path):
     torch.testing.assert_close(network.eval().model[0](image), source.eval().model[0](image))
 
 
+def test_only_an_optional_encoder_may_be_missing(tmp_path, caplog):
+    network = UNet(2, 1, 1, (4, 8), (2,), norm="BATCH")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert load_encoder(network, tmp_path / "gone.pt", optional=True) is network
+    assert "gone.pt: no such file: training starts from random weights" in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(WeightsError, match=r"gone\.pt: no such file"):
+        load_encoder(network, tmp_path / "gone.pt")
+    (tmp_path / "damaged.pt").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"damaged\.pt: cannot be loaded"):
+        load_encoder(network, tmp_path / "damaged.pt", optional=True)
+
+
 def test_encoder_of_another_network_is_refused(tmp_path):
     torch.save(UNet(2, 1, 1, (4, 16), (2,), norm="BATCH").state_dict(), tmp_path / "model.pt")
     with pytest.raises(WeightsError, match="the weights are those of another network"):
