@@ -33,7 +33,7 @@ def bundle_of(name: str) -> Bundle:
 def small(name: str) -> dict[str, Any]:
     """Settings with which a bundle trains and predicts in seconds."""
     settings = SMALL_CT if bundle_of(name).is_volumetric else SMALL_RADIOGRAPHS
-    return settings | ({"lungs_weights": None} if name == "pneumonia" else {})  # the lungs' network is larger
+    return settings | ({"lungs_weights": ""} if name == "pneumonia" else {})  # the lungs' network is larger
 
 
 def draw(name: str, folder: Path, patients: int = 24, size: int = 96) -> Path:

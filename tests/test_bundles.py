@@ -47,9 +47,10 @@ VOLUMES = {
 }
 MAY_DIFFER = {
     "pneumonia": {
-        "train": {"averaging", "averaged", "lungs_weights", "force_weights", "initialize"}
+        "train": {"averaging", "averaged", "box_confidence", "lungs_weights", "force_weights", "initialize"}
         | {"train#trainer", "train#handlers", "validate#evaluator"},
-        "evaluate": {"averaging", "initialize"},
+        "evaluate": {"averaging", "initialize", "validate#handlers"},
+        "inference": {"box_confidence"},
         "multi_gpu_train": {"train#trainer"},
         "usual_way": {"averaged"},
     },

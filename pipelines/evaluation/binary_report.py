@@ -43,6 +43,7 @@ class EvaluationReport:
         folder: where the report goes.
         data: the data list that is evaluated.
         threshold: a pixel at or above it is predicted.
+        box_confidence: that a box must have to count in the challenge's score; ``boxes.json`` has all.
         batch_size: of the metrics by batch, see :func:`pipelines.evaluation.binary_metrics.summarise`.
     """
 
@@ -51,11 +52,13 @@ class EvaluationReport:
         folder: os.PathLike | str,
         data: Sequence[dict[str, Any]],
         threshold: float = 0.5,
+        box_confidence: float = 0.0,
         batch_size: int = 8,
     ):
         self.folder = Path(folder)
         self.data = data
         self.threshold = threshold
+        self.box_confidence = box_confidence
         self.batch_size = batch_size
 
     def attach(self, engine: Workflow) -> None:
@@ -92,7 +95,8 @@ class EvaluationReport:
         metrics = summarise(table, self.batch_size, self.threshold)
         if all("boxes" in entry for entry in self.data):
             boxes = {"found": self.found, "truth": [entry["boxes"] for entry in self.data]}
-            score = mean_average_precision(**boxes)
+            sure = [[box for box in found if box[0] >= self.box_confidence] for found in self.found]
+            score = mean_average_precision(sure, boxes["truth"])
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)

@@ -44,7 +44,7 @@ class Stages:
     def __init__(self, parser: ConfigParser, records: Records, boxes: bool):
         parse = parser.get_parsed_content
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
-        self.threshold = parse("threshold") if boxes else None
+        self.boxes = (parse("threshold"), parse("box_confidence")) if boxes else None
         self.records = records
         self.preprocess, self.postprocess, self.output = (
             PerThread(parse(name)) for name in ("preprocessing", "postprocessing", "outputs")
@@ -83,8 +83,8 @@ class Stages:
         if one.error is None:
             with _noting(one), torch.no_grad():
                 data = self.output(self.postprocess(one.data))
-                if self.threshold is not None:
-                    record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), self.threshold)
+                if self.boxes is not None:
+                    record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), *self.boxes)
                 record["outputs"] = self.records.describe(data["written"])
         if one.error is None:
             return {"status": "done", "seconds": round(one.seconds, 2), **record}

@@ -27,11 +27,13 @@ class Submission:
     Args:
         path: the CSV to write.
         threshold: a pixel at or above it belongs to a box.
+        box_confidence: that a box must have.
     """
 
-    def __init__(self, path: os.PathLike | str, threshold: float = 0.5):
+    def __init__(self, path: os.PathLike | str, threshold: float = 0.5, box_confidence: float = 0.0):
         self.path = Path(path)
         self.threshold = threshold
+        self.box_confidence = box_confidence
         check_writable([self.path.absolute().parent])
 
     def attach(self, engine: Workflow) -> None:
@@ -45,7 +47,7 @@ class Submission:
     def iteration_completed(self, engine: Workflow) -> None:
         for item in engine.state.output:
             probability = item["probability"]
-            boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold)
+            boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold, self.box_confidence)
             self.found.append((probability.meta["filename_or_obj"], boxes))
 
     def completed(self, engine: Workflow) -> None:

@@ -35,7 +35,7 @@ def test_only_an_optional_encoder_may_be_missing(tmp_path, caplog):
     assert load_encoder(network, tmp_path / "gone.pt", optional=True) is network
     assert "gone.pt: no such file: training starts from random weights" in caplog.text
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert load_encoder(network, None) is network and "no encoder was given: training starts from" in caplog.text
+    assert load_encoder(network, "") is network and "no encoder was given: training starts from" in caplog.text
     with pytest.raises(WeightsError, match=r"gone\.pt: no such file"):
         load_encoder(network, tmp_path / "gone.pt")
     (tmp_path / "damaged.pt").write_bytes(b"")

@@ -59,16 +59,17 @@ def _centres(start: float, length: float, size: int) -> slice:
     return slice(int(np.clip(first, 0, size)), int(np.clip(last, 0, size)))
 
 
-def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float, Box]]:
+def mask_to_boxes(probability: np.ndarray, threshold: float, confidence: float = 0.0) -> list[tuple[float, Box]]:
     """The box around each connected component of a predicted mask.
 
     Args:
         probability: (x, y), 0 to 1.
         threshold: a pixel at or above it belongs to the mask. Neighbours share an edge.
+        confidence: that a component must have.
 
     Returns:
         ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
-        the component. Components smaller than MIN_AREA of the image are dropped.
+        the component. Components smaller than MIN_AREA of the image, or below ``confidence``, are dropped.
     """
     found: list[tuple[float, Box]] = []
     mask = probability >= threshold
@@ -80,11 +81,12 @@ def mask_to_boxes(probability: np.ndarray, threshold: float) -> list[tuple[float
     components, count = ndimage.label(mask[within])
     for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
         inside = components[place] == number
-        if inside.sum() >= MIN_AREA * size:
+        mean = float(probability[place][inside].mean())
+        if inside.sum() >= MIN_AREA * size and mean >= confidence:
             columns, rows = place
             corner = float(ends[0][0] + columns.start), float(ends[1][0] + rows.start)
             box: Box = (*corner, float(columns.stop - columns.start), float(rows.stop - rows.start))
-            found.append((float(probability[place][inside].mean()), box))
+            found.append((mean, box))
     return sorted(found, key=lambda item: -item[0])
 
 

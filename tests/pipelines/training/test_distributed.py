@@ -30,7 +30,7 @@ CT = {"image_size": 64, "epochs": 1, "optimizer#_target_": "torch.optim.SGD", "l
 # over the batch, take each process's batch on its own, as they take each of the batches that are accumulated.
 TWO, ONE = (
     {
-        "pneumonia": {**RADIOGRAPHS, "lungs_weights": None, "batch_size": 2 * share},
+        "pneumonia": {**RADIOGRAPHS, "lungs_weights": "", "batch_size": 2 * share},
         "lungs": {**RADIOGRAPHS, "batch_size": 2 * share},
         "opacity": {**RADIOGRAPHS, "batch_size": 2 * share},
         "abdomen": {**CT, "batch_size": 1, "accumulation_steps": 2 * share},
