@@ -52,7 +52,7 @@ MAY_DIFFER = {
         "evaluate": {"averaging", "initialize", "validate#handlers"},
         "inference": {"box_confidence"},
         "multi_gpu_train": {"train#trainer"},
-        "usual_way": {"averaged"},
+        "usual_way": {"averaged", "lungs_weights"},
     },
     "lungs": {
         "train": AVERAGED | TESTED_EACH_EPOCH,

@@ -3,7 +3,6 @@
 from .augmentation.batch import RandBatchd
 from .augmentation.rand_blur import RandBlurd
 from .augmentation.rand_clutter import RandClutterd
-from .augmentation.rand_contrast import RandContrastd
 from .augmentation.rand_exposure import RandExposured
 from .augmentation.rand_noise import RandNoised
 from .augmentation.rand_opacities import RandOpacitiesd
@@ -62,7 +61,6 @@ __all__ = [
     "RandBatchd",
     "RandBlurd",
     "RandClutterd",
-    "RandContrastd",
     "RandExposured",
     "RandNoised",
     "RandOpacitiesd",

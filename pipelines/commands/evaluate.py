@@ -32,29 +32,35 @@ def run(bundle: str, overlays: Sequence[str], evaluation: Sequence[str], **overr
 
 def add_report(parser: ArgumentParser) -> None:
     add_bundle(parser)
-    parser.add_argument("--manifest", required=True, metavar="FILE")
-    parser.add_argument("--dataset_dir", required=True, metavar="DIR")
+    add_data(parser)
+    add_weights(parser)
+    add_unknown_spacing(parser)
     parser.add_argument("--split", choices=("training", "validation", "test"), default="test")
     parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
-    parser.add_argument("--weights", metavar="FILE", help="the evaluated model's; default: the bundle's")
-    parser.add_argument("--unknown_spacing", choices=("refuse", "pixels"))
 
 
-def run_report(
-    bundle: str, manifest: str, dataset_dir: str, split: str, output_dir: str | None = None, **settings: Any
-) -> None:
+def run_report(bundle: str, split: str, output_dir: str | None = None, **settings: Any) -> None:
     from pathlib import Path
 
+    from transforms import DataError
+
     from ..bundle import Bundle
+    from ..manifests.manifest import read_manifest
     from ..reporting.report import write_report
 
+    if not {"manifest", "dataset_dir"} <= settings.keys():
+        raise DataError("a report needs --manifest and --dataset_dir: give both.")
     found = Bundle.find(bundle)
     folder = Path(output_dir) if output_dir else found.root / "eval"
-    for name in dict.fromkeys(("validation", split)):
-        if not (folder / name / "metrics.json").is_file():
-            data = {"manifest": manifest, "dataset_dir": dataset_dir, "split": name, "output_dir": str(folder)}
-            run(bundle, overlays=(), evaluation=(), **data, **settings)
-    write_report(found, folder / split, manifest, dataset_dir, split, folder / "validation", settings.get("weights"))
+    weights, manifest = Path(settings.get("weights", found.weights)), Path(settings["manifest"])
+    # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
+    chosen = found.gives_probabilities and split != "validation" and bool(read_manifest(manifest)["validation"])
+    for name in ("validation", split) if chosen else (split,):
+        done, made_of = folder / name / "metrics.json", [path for path in (weights, manifest) if path.exists()]
+        if not done.is_file() or done.stat().st_mtime < max(path.stat().st_mtime for path in made_of):
+            run(bundle, split=name, output_dir=str(folder), evaluation=(), **settings)
+    validation = folder / "validation" if chosen else None
+    write_report(found, folder / split, manifest, settings["dataset_dir"], split, validation, weights)
 
 
 def add_compare(parser: ArgumentParser) -> None:

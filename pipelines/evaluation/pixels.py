@@ -19,8 +19,12 @@ from transforms.files.atomic import atomic_path
 
 from .metric_table import dice, ratio
 
-BINS = 100  # of one width
-EDGES = (np.arange(BINS) / BINS).astype(np.float32)
+# Bins of one hundredth, for thresholds; the first and the last, in which most pixels lie, by quarters of the logit too,
+# or a temperature would be fitted to their means alone
+TAIL = expit(np.arange(-16, -4.5, 0.25))
+EDGES = np.unique(np.concatenate([np.arange(100) / 100, TAIL, 1 - TAIL]).astype(np.float32))
+BINS = len(EDGES)
+THRESHOLDS = np.arange(1, 100) / 100
 COARSE = 20  # bins of the reliability diagram, as MONAI's CalibrationErrorMetric has by default
 
 
@@ -82,8 +86,8 @@ def by_threshold(pixels: Pixels) -> pd.DataFrame:
         "recall_pooled_over_all": ratio(pooled[0], pooled[0] + pooled[2]),
         "false_positive_rate_by_image_over_negatives": (fp[~positive] > 0).mean(0) if (~positive).any() else np.nan,
     }
-    table = pd.DataFrame(columns, index=pd.Index(np.arange(BINS) / BINS, name="threshold"))
-    return table.iloc[1:]
+    places = np.searchsorted(EDGES, THRESHOLDS.astype(np.float32))
+    return pd.DataFrame(columns).iloc[places].set_axis(pd.Index(THRESHOLDS, name="threshold"))
 
 
 def reliability(pixels: Pixels, temperature: float = 1.0) -> pd.DataFrame:

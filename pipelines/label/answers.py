@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 
-from transforms import DataError, plain_error
+from transforms import DataError, DiskError, plain_error
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def _tell(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s: %s", request.method, request.url.path, message)
     if isinstance(error, MISSING) or isinstance(plain, UnknownImageError):
         status = HTTPStatus.NOT_FOUND
-    elif getattr(plain, "plain", False):
+    elif getattr(plain, "plain", False) and not isinstance(plain, DiskError):  # which is the server's
         status = HTTPStatus.BAD_REQUEST
     else:
         status = HTTPStatus.INTERNAL_SERVER_ERROR

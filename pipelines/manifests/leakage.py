@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from monai.engines import Workflow
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
+from tqdm import tqdm
 
 from transforms import DataError, RadiographReader
 from transforms.files.atomic import atomic_path
@@ -80,10 +83,7 @@ class Leak(NamedTuple):
     alike: float
 
     def __str__(self) -> str:
-        places = (
-            f"{split}[{number}] ({image})"
-            for (split, number), image in zip((self.first, self.second), self.images, strict=True)
-        )
+        places = (f"{split}[{number}]" for split, number in (self.first, self.second))
         how = "the same pixels" if self.alike == 1 else f"the same picture, correlation {self.alike:.2f}"
         return f"{' and '.join(places)}: {how}"
 
@@ -110,8 +110,9 @@ def audit(
         more = f"\n  ... and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
         listed = "\n".join(f"  {leak}" for leak in leaks[:SHOWN])
         text = (
-            f"{manifest}: {len(leaks)} images are in two splits, so figures will be better than they should be:\n"
-            f"{listed}{more}\nGive both entries of each one patient_id, and make the split again."
+            f"{manifest}: {len(leaks)} pairs of entries in different splits hold one image, so figures will be better "
+            f"than they should be:\n{listed}{more}\nGive both entries of a pair the same patient_id, and make the "
+            "split again."
         )
         if strict:
             raise DataError(text)
@@ -124,9 +125,10 @@ def find_leaks(
 ) -> list[Leak]:
     """Find images that are in two splits of a manifest, the most alike first.
 
-    Radiographs are compared by small pictures: the order of their brightness, without what is coarse, so that size,
-    shape, bit depth, compression, window and gamma do not matter. One that is inverted, mirrored, turned or cut is
-    another. Volumes are compared by the bytes of their files. What cannot be read is left out: training says so.
+    Radiographs in DICOM, PNG and JPEG are compared by small pictures: the order of their brightness, without what is
+    coarse, so that size, shape, bit depth, compression, window and gamma do not matter. One that is inverted, mirrored,
+    turned or cut is another. Volumes and NIfTI are compared by the bytes of their files. What cannot be read is left
+    out: training says so.
 
     Args:
         manifest: its file.
@@ -171,7 +173,9 @@ def _prints(paths: Sequence[list[Path]], cache_dir: os.PathLike | str | None) ->
     keys = [_key(files) for files in paths]
     missing = [i for i, key in enumerate(keys) if key and key not in kept]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = dict(zip(missing, pool.map(_print, (paths[i] for i in missing)), strict=True))
+        read = pool.map(_print, (paths[i] for i in missing))
+        progress = tqdm(read, total=len(missing), desc="looking for images in two splits", unit="file", disable=None)
+        made = dict(zip(missing, progress, strict=True))
     either = ((i, made[i] if i in made else kept.get(key)) for i, key in enumerate(keys))
     found = {i: value for i, value in either if value is not None}
     if file is not None and missing:
@@ -186,7 +190,7 @@ def _load(file: Path) -> dict[str, _Print]:
         with np.load(file, allow_pickle=False) as content:
             rows = zip(content["keys"], content["pixels"], content["pictures"], strict=True)
             return {str(key): _Print(str(pixels), picture) for key, pixels, picture in rows}
-    except (OSError, ValueError, KeyError):  # missing, or damaged: made again
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):  # missing, or damaged: made again
         return {}
 
 

@@ -45,7 +45,7 @@ class ReadAhead:
     """A loader of lists of items, in their order, which threads read while the engine computes.
 
     Items need not be of one size. Decoding, in processes of its own, and resampling let threads run beside each other.
-    At most three batches are in memory. See :func:`evaluate_batch`, which takes such lists.
+    At most `4 * batch_size` items are read ahead of the engine. See :func:`evaluate_batch`, which takes such lists.
 
     Args:
         dataset: with a transform.

@@ -37,7 +37,9 @@ def binary_charts(
         if validation is not None and validation.pixels is not None:
             splits.insert(0, ("validation, which thresholds are chosen on", validation.pixels))
         tables = [(name, by_threshold(pixels)) for name, pixels in splits]
-        charts.append(thresholds(tables, threshold, "dice_by_image_over_positives"))
+        key = "dice_by_image_over_positives"
+        if defined := [(name, table) for name, table in tables if table[key].notna().any()]:
+            charts.append(thresholds(defined, threshold, key))
         table = tables[-1][1]
         charts.append(
             curve(
@@ -53,9 +55,10 @@ def binary_charts(
             diagrams.append((f"temperature {temperature:.2f}", reliability(measured.pixels, temperature)))
         charts.append(reliability_diagram(diagrams))
     if measured.boxes is not None and not (found := free_response(**measured.boxes)).empty:
-        at = np.interp(1, found["false_boxes_an_image"], found["sensitivity"])
-        text = f"Boxes hit from an intersection over union of {HIT} on. At one false box an image: {at:.2f}."
+        false, share = [0, *found["false_boxes_an_image"]], [0, *found["sensitivity"]]
+        at = f"{np.interp(1, false, share):.2f}" if false[-1] >= 1 else f"not reached; at most {share[-1]:.2f}"
+        text = f"Boxes hit from an intersection over union of {HIT} on. At one false box an image: {at}."
         labels = ("false boxes an image", "share of true boxes found")
         title = "Free-response ROC: which boxes are found"
-        charts.append(curve(title, found["false_boxes_an_image"], found["sensitivity"], labels, text))
+        charts.append(curve(title, false, share, labels, text))
     return charts

@@ -20,8 +20,8 @@ HIT = 0.4  # intersection over union; the least that the RSNA challenge counts
 def free_response(found: Found, truth: Sequence[Sequence[Sequence[float]]]) -> pd.DataFrame:
     """The share of true boxes that are found against the false boxes an image (Bunch, SPIE 1977).
 
-    A box hits the true box that it overlaps most, if their intersection over union is at least HIT and no surer box
-    has hit it.
+    Surer boxes choose first. A box hits, of the true boxes that none has hit yet, the one that it overlaps most, if
+    their intersection over union is at least HIT.
 
     Args:
         found: of each image, boxes with their confidence.

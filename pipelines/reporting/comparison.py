@@ -14,7 +14,8 @@ from scipy.stats import permutation_test
 
 from transforms import DataError
 
-from .intervals import RESAMPLES, Interval, mean_interval
+from ..evaluation.metric_table import OVERLAP, SURFACE
+from .intervals import BATCH, RESAMPLES, Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Comparison:
         first, second: its mean in each.
         difference: second less first, case by case.
         p: of the hypothesis that which model is which does not matter; patients are exchanged whole.
-        better, worse: cases in which the second is so.
+        better: cases in which the second is so.
+        worse: and those in which it is not; a shorter distance of surfaces is better.
     """
 
     metric: str
@@ -55,8 +57,14 @@ def read_cases(folder: os.PathLike | str) -> pd.DataFrame:
     """
     path = Path(folder) / "images.csv"
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the output folder of an evaluation's split or a cross-validation.")
-    return pd.read_csv(path, dtype={"patient": str})
+        raise DataError(
+            f"{path}: no such file. Give the output folder of an evaluation's split or of a cross-validation, of "
+            "a bundle of radiographs."
+        )
+    table = pd.read_csv(path, dtype={"patient": str})
+    if "patient" not in table:
+        raise DataError(f"{path}: has no column patient: an earlier version wrote it. Evaluate again.")
+    return table
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> Comparison:
@@ -65,19 +73,25 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
     Args:
         first: of :func:`read_cases`.
         second: of another model.
-        metric: a column of both.
+        metric: a column of both, of overlap or of surfaces. Those of overlap are taken over cases that the truth marks.
 
     Raises:
-        DataError: if they are not of the same cases, or have no case in common that has a value.
+        DataError: if they are not of the same cases, have no such column, or fewer than two patients with a value in
+            both.
     """
     same = [name for name in ("fold", "case", "patient") if name in first or name in second]
     truth = [table["tp"] + table["fn"] for table in (first, second)]
     if not (first.reindex(columns=same).equals(second.reindex(columns=same)) and truth[0].equals(truth[1])):
         raise DataError(
-            "the two folders are of other cases, folds or truths. Evaluate both models on one split of one manifest, "
-            "or cross-validate both with one manifest, folds and seed."
+            "the two folders are of different cases, folds or truths. Evaluate both models on one split of one "
+            "manifest, or cross-validate both with one manifest, folds and seed."
         )
+    if not metric.startswith((*OVERLAP, *SURFACE)) or not (metric in first and metric in second):
+        names = [name for name in first if name.startswith((*OVERLAP, *SURFACE)) and name in second]
+        raise DataError(f"{metric}: no such metric of cases. Give one of {', '.join(names)}.")
     known = first[metric].notna() & second[metric].notna()
+    if metric in OVERLAP:
+        known &= truth[0] > 0
     if not known.any():
         raise DataError(f"no case has a value of {metric} in both.")
     a, b, patients = first[metric][known], second[metric][known], first["patient"][known]
@@ -90,6 +104,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=max(1, BATCH // len(sums)),
         rng=np.random.default_rng(0),
     )
     return Comparison(
@@ -98,8 +113,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
         mean_interval(b, patients),
         mean_interval(b - a, patients),
         float(test.pvalue),
-        int((b > a).sum()),
-        int((b < a).sum()),
+        *(int(count) for count in ((b > a).sum(), (b < a).sum())[:: -1 if metric.startswith(tuple(SURFACE)) else 1]),
     )
 
 
@@ -108,12 +122,14 @@ def _difference(a: npt.NDArray, b: npt.NDArray, axis: int) -> npt.NDArray:
 
 
 def draw_comparison(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], metric: str = "dice") -> Figure:
-    """Each case as a point: above the line the second model is better."""
+    """Each case as a point, and the line on which both are alike."""
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axis = figure.subplots()
-    low = float(np.nanmin([first[metric].min(), second[metric].min()]))
-    axis.plot([low, 1], [low, 1], color="0.6", linewidth=1)
+    both = np.concatenate([first[metric], second[metric]])
+    ends = [np.nanmin(both), np.nanmax(both)]
+    axis.plot(ends, ends, color="0.6", linewidth=1)
     axis.scatter(first[metric], second[metric], s=12, color="#1f77b4", alpha=0.6)
     axis.set(xlabel=f"{metric} of {names[0]}", ylabel=f"{metric} of {names[1]}", aspect="equal")
-    axis.set_title("each point a case; above the line the second is better", fontsize=9)
+    side = "below" if metric.startswith(tuple(SURFACE)) else "above"
+    axis.set_title(f"each point a case; {side} the line the second is better", fontsize=9)
     return figure

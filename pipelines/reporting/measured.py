@@ -49,9 +49,7 @@ class Measured:
             raise DataError(f"{folder}: holds no evaluation of a split. Run: python -m pipelines evaluate")
         cases = pd.read_csv(tables[0], index_col="case")
         if "patient" not in cases:
-            raise DataError(
-                f"{tables[0]}: does not say whose the cases are: it is of an earlier version. Evaluate again."
-            )
+            raise DataError(f"{tables[0]}: has no column patient: an earlier version wrote it. Evaluate again.")
         metrics = json.loads((folder / "metrics.json").read_text())
         pixels, boxes = folder / "pixels.npz", folder / "boxes.json"
         return cls(

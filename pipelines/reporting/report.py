@@ -108,8 +108,6 @@ def write_report(
         "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
         "calibration": calibration,
     }
-    with atomic_write(measured.folder / "report.json") as file:
-        json.dump(result, file, indent=2)
     threshold = bundle.read(["inference"]).get("threshold", 0.5)
     page = _template().render(
         title=f"{bundle.metadata['name']}: {split} of {content['name']}",
@@ -123,6 +121,8 @@ def write_report(
         columns=["case", *_table(measured)],
         rows=[[number, *map(_number, row)] for number, *row in _table(measured).itertuples()],
     )
+    with atomic_write(measured.folder / "report.json") as file:
+        json.dump(result, file, indent=2, allow_nan=False)
     with atomic_write(measured.folder / "report.html") as file:
         file.write(page)
     logger.info("wrote %s", measured.folder / "report.html")
@@ -162,7 +162,7 @@ def _beware(whole: Interval, groups: list[Group], key: str, calibration: dict[st
         lines.append(f"Too few patients to say anything of: {', '.join(few)}.")
     error = calibration.get("expected_calibration_error_pooled_over_all", 0)
     if error >= UNTRUE:
-        lines.append(f"Probabilities are off by {error:.2f} in the mean: do not take them as such.")
+        lines.append(f"Probabilities are off by {error:.2f} on average: do not read them as probabilities.")
     return lines
 
 
@@ -207,7 +207,7 @@ def _row(name: str, values: pd.Series, interval: Interval) -> dict[str, str]:
     return {
         "name": name.replace("_", " "),
         "mean": _number(interval.mean),
-        "interval": ends if interval.is_sure else f"{ends} (too few to be sure)",
+        "interval": f"{ends} (too few to be sure)" if ends and not interval.is_sure else ends,
         "median": _number(median),
         "quarter": _number(quarter),
         "low": _number(low),
@@ -222,7 +222,7 @@ def _table(measured: Measured) -> pd.DataFrame:
 
 
 def _number(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return ""
     return f"{value:.4g}" if isinstance(value, float) and value != int(value) else f"{int(value)}"
 

@@ -19,7 +19,7 @@ NAMES = {
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
         KeepPartsd LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandBlurd RandClutterd
-        RandContrastd RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd SaveOverlayd
+        RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd SaveOverlayd
         SaveVolumeOverlayd
     """,
     "torch.nn": """

@@ -83,6 +83,7 @@ class CachedDataset(PersistentDataset):
             ) from error
 
     def _transform(self, index: int) -> dict[str, torch.Tensor]:
+        index %= len(self.files)  # the last one is -1 too
         return self._load(index) if index >= self.held else {key: rows[index] for key, rows in self.rows.items()}
 
     def _load(self, index: int) -> dict[str, torch.Tensor]:

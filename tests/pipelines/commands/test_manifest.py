@@ -101,4 +101,4 @@ def test_audit_says_what_is_in_two_splits(tmp_path, capsys):
     manifest["test"].append(manifest["training"][0] | {"patient_id": "other"})
     (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
     assert main(given) == 0
-    assert main([*given, "--strict"]) == 1 and "1 images are in two splits" in capsys.readouterr().err
+    assert main([*given, "--strict"]) == 1 and "1 pairs of entries in different splits" in capsys.readouterr().err

@@ -105,7 +105,7 @@ def test_what_is_asked_of_it_later(report):
     assert boxes["truth"] == [entry["boxes"] for entry in data]
     assert boxes["found"][1] == [[1.0, [6.0, 3.0, 8.0, 6.0]]] and boxes["found"][5] == []
     table = by_threshold(Pixels.load(out / "pixels.npz"))
-    assert table["dice_by_image_over_positives"].iloc[49] == pytest.approx(np.mean(DICE[:4]))
+    assert table["dice_by_image_over_positives"][0.5] == pytest.approx(np.mean(DICE[:4]))
     assert pd.read_csv(out / "images.csv")["patient"].tolist() == [0, 1, 2, 3, 4, 5]  # a plain list knows no patients
 
 

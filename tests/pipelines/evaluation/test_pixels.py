@@ -73,10 +73,19 @@ def test_the_temperature_is_that_of_a_logistic_regression():
     assert all(after[name] < before[name] / 4 for name in before)
 
 
+def test_the_temperature_where_most_pixels_are_background():
+    """Of probabilities below 0.01, as nine pixels in ten have, each counts, not their mean."""
+    draw = np.random.default_rng(2)
+    true = np.concatenate([draw.normal(-5, 2, 90_000), draw.normal(2, 2, 10_000)])
+    truth, probability = draw.random(true.shape) < expit(true), expit(2.5 * true)
+    assert fit_temperature(count_pixels(probability, truth)) == pytest.approx(2.5, rel=0.05)
+
+
 def test_counts_by_hand_and_on_disk(tmp_path):
     pixels = count_pixels(np.array([[0.0, 0.005], [0.5, 1.0]]), np.array([[0, 1], [0, 1]]))
-    assert pixels.counts[0, [0, 50, 99]].tolist() == [2, 1, 1] and pixels.counts.sum() == 4
-    assert pixels.inside[0, [0, 50, 99]].tolist() == [1, 0, 1]
-    assert pixels.sums[0, [0, 50, 99]] == pytest.approx([0.005, 0.5, 1.0])
+    assert pixels.counts.sum() == 4 and pixels.inside.sum() == 2 and pixels.sums.sum() == pytest.approx(1.505)
+    assert pixels.counts[0, [0, -1]].tolist() == [1, 1] and pixels.inside[0, [0, -1]].tolist() == [0, 1]
+    assert by_threshold(pixels).loc[[0.01, 0.5, 0.51], "recall_pooled_over_all"].tolist() == [0.5, 0.5, 0.5]
+    assert by_threshold(pixels).loc[[0.5, 0.51], "precision_pooled_over_all"].tolist() == [0.5, 1]
     pixels.keep(tmp_path / "pixels.npz")
     assert all(np.array_equal(a, b) for a, b in zip(Pixels.load(tmp_path / "pixels.npz"), pixels, strict=True))

@@ -48,7 +48,7 @@ def test_cases_without_a_value_are_left_out():
 def test_what_cannot_be_compared(tmp_path):
     first = cases([0.1, 0.2])
     for other in (cases([0.1, 0.2, 0.3]), first.assign(tp=6), first.assign(patient="x")):
-        with pytest.raises(DataError, match="other cases, folds or truths"):
+        with pytest.raises(DataError, match="different cases, folds or truths"):
             compare(first, other)
     with pytest.raises(DataError, match="no case has a value of dice in both"):
         compare(cases([0.1, np.nan]), cases([np.nan, 0.2]))
@@ -58,6 +58,21 @@ def test_what_cannot_be_compared(tmp_path):
         read_cases(tmp_path)
     first.to_csv(tmp_path / "images.csv", index=False)
     assert read_cases(tmp_path).equals(first)
+
+
+def test_overlap_is_compared_over_positives_and_shorter_distances_are_better():
+    """A negative in which one model marks something has Dice 0, and a clean one none."""
+    first, second = (cases([0.5, 0.6, 0.7, other]) for other in (0.0, np.nan))
+    for table in (first, second):
+        table.loc[3, ["tp", "fn"]] = 0
+        table["average_surface_distance_in_mm"] = [3.0, 2.0, 4.0, np.nan]
+    found = compare(first, first.assign(dice=first["dice"] + 0.1))
+    assert found.first.cases == 3 and found.first.mean == pytest.approx(0.6) and (found.better, found.worse) == (3, 0)
+    nearer = first.assign(average_surface_distance_in_mm=first["average_surface_distance_in_mm"] - 1)
+    found = compare(first, nearer, "average_surface_distance_in_mm")
+    assert (found.better, found.worse) == (3, 0) and found.difference.mean == pytest.approx(-1)
+    with pytest.raises(DataError, match=r"dise: no such metric of cases\. Give one of dice"):
+        compare(first, first, "dise")
 
 
 def test_the_figure_has_a_point_a_case():

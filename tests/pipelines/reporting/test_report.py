@@ -110,7 +110,7 @@ def test_what_is_not_of_this_manifest_is_refused(evaluated, tmp_path):
         written(evaluated, folder=tmp_path)
     shutil.copytree(evaluated[0] / "out" / "test", tmp_path / "old")
     pd.read_csv(tmp_path / "old" / "images.csv").drop(columns="patient").to_csv(tmp_path / "old" / "images.csv")
-    with pytest.raises(DataError, match="does not say whose the cases are"):
+    with pytest.raises(DataError, match="has no column patient"):
         written(evaluated, folder=tmp_path / "old")
 
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from tests.transforms.augmentation.conftest import drawn
-from transforms import RandBlurd, RandClutterd, RandContrastd, RandExposured, RandNoised, RandOpacitiesd, RandWarpd
+from transforms import RandBlurd, RandClutterd, RandExposured, RandNoised, RandOpacitiesd, RandWarpd
 from transforms.augmentation.batch import power
 
 ALL = {
     "blur": RandBlurd("image", 0.5, (0.3, 1.5)),
     "clutter": RandClutterd("image", prob=0.3),
-    "contrast": RandContrastd("image", 0.5, (0.6, 1.7)),
     "exposure": RandExposured("image", 0.5, 0.7, 0.2, 0.3, 0.3),
     "noise": RandNoised("image", 0.5, 0.1),
     "opacities": RandOpacitiesd("image", prob=0.5),
