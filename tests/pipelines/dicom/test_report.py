@@ -60,7 +60,7 @@ def test_transform_reports_the_boxes_of_a_probability_beside_its_image(radiograp
     probability[0, 3:9, 4:16], probability[0, 20:30, 0:2] = 0.75, 0.25
     data = {"probability": MetaTensor(probability, meta={"filename_or_obj": str(source)})}
     layout = OutputLayout(tmp_path / "out", tmp_path, "report", ".dcm")
-    (path,) = SaveReportd("probability", layout, 0.5, FINDING, ALGORITHM)(data)["written"]
+    (path,) = SaveReportd("probability", layout, 0.5, 0.0, FINDING, ALGORITHM)(data)["written"]
     assert path == tmp_path / "out" / "image_report.dcm"
     (group,) = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
     assert np.asarray(group.roi.value).tolist() == [[3, 4], [9, 4], [9, 16], [3, 16], [3, 4]]

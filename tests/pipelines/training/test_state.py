@@ -211,7 +211,7 @@ def started(one_epoch, tmp_path):
         ({"loss#_target_": "DiceCELoss"}, ["loss#_target_: DiceFocalLoss -> DiceCELoss"]),
         (
             {"batch_size": 2, "learning_rate": 0.5, "optimizer#weight_decay": 0.5},
-            ["batch_size: 4 -> 2", "learning_rate: 0.002 -> 0.5", "optimizer#weight_decay: 0.01 -> 0.5"],
+            ["batch_size: 8 -> 2", "learning_rate: 0.002 -> 0.5", "optimizer#weight_decay: 0.01 -> 0.5"],
         ),
         ({"network_def#network#channels": [4, 6]}, ["network_def#network#channels: [4, 8] -> [4, 6]"]),
     ],
@@ -241,7 +241,7 @@ def test_a_resume_with_other_data_is_refused(train, cohort, started, tmp_path):
 
 def test_a_forced_resume_goes_on_with_what_is_configured(train, started, caplog):
     train(started, 3, resume="force", batch_size=2, seed=5, **{"optimizer#weight_decay": 0.5})
-    assert "as forced (before -> now):\n  seed: 0 -> 5" in caplog.text and "batch_size: 4 -> 2" in caplog.text
+    assert "as forced (before -> now):\n  seed: 0 -> 5" in caplog.text and "batch_size: 8 -> 2" in caplog.text
     state = read_checkpoint(started / "models" / "last_epoch.pt")
     assert epochs_of(started) == state["epoch"] == 3
     assert state["optimizer"]["param_groups"][0]["weight_decay"] == 0.5 and state["depends_on"]["batch_size"] == 2

@@ -76,3 +76,4 @@ def test_boxes_from_a_mask():
     (first, a), (second, b) = mask_to_boxes(probability, 0.5)
     assert a == (30, 20, 6, 20) and first == pytest.approx((119 * 0.9 + 0.5) / 120)
     assert b == (10, 5, 10, 4) and second == pytest.approx(0.6)
+    assert [box for _, box in mask_to_boxes(probability, 0.5, confidence=0.65)] == [a]
