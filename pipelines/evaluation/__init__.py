@@ -1,1 +1,1 @@
-"""Metrics, reports and cross-validation."""
+"""Metrics, and what an evaluation leaves on disk."""

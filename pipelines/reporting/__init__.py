@@ -1,1 +1,1 @@
-"""How good a model is and how sure that is: intervals, comparisons, calibration, subgroups, and one page for all."""
+"""How good a model is and how sure that is: intervals, comparisons, groups, cross-validation, and one page for all."""
