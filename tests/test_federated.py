@@ -106,7 +106,7 @@ def test_together_they_learn_more_than_each_alone(tmp_path):
     }
     judged = {
         **{"_target_": "pipelines.CachedDataset", "transform": "@validate#preprocessing", "cache_dir": "@cache_dir"},
-        **{"data": "$pipelines.datalist(@manifest, @dataset_dir, 'training', task=@task)", "track_meta": False},
+        "data": "$pipelines.datalist(@manifest, @dataset_dir, 'training', task=@task)",
     }
     judge = Site("lungs", tmp_path / "judge", unseen, **settings, **{"validate#dataset": judged})
 

@@ -14,7 +14,7 @@ NAMES = {
         DiceFocalLoss DistributedSampler EnsureTyped FlexibleUNet IgniteMetricHandler Invertd
         LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
         PostProcessing RandCoarseDropoutd RandFlipd RandGridDistortiond RandRotated ScaleIntensityRanged
-        SimpleInferer StatsHandler SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler UNet ValidationHandler
+        SimpleInferer StatsHandler SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler ValidationHandler
     """,
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
