@@ -78,14 +78,14 @@ def test_any_file_that_is_not_as_here_is_named(here, path, caplog, name, data, l
 
 
 def test_files_that_only_one_of_both_has_are_named(here, path, caplog):
-    extra = {"trap": "$print()", "note": "text", "net": {"_target_": "UNet"}}
+    extra = {"trap": "$print()", "note": "text", "net": {"_target_": "FlexibleUNet"}}
     more = [(entry("small/configs/extra.json"), json.dumps(extra).encode()), (entry("small/docs/x.txt"), b"x")]
     code, lines = shown(
         rewritten(path, lambda name, data: None if name.endswith("loss_sum.json") else data, more), caplog
     )
     assert code == 1
     assert lines == [
-        *("configs/extra.json:", "  is only in the package", "  + trap: $print()", "  + net::_target_: UNet"),
+        *("configs/extra.json:", "  is only in the package", "  + trap: $print()", "  + net::_target_: FlexibleUNet"),
         *("configs/loss_sum.json is only here", "docs/x.txt is only in the package"),
     ]
 
