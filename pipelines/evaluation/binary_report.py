@@ -114,9 +114,8 @@ class EvaluationReport:
                 shape, compressed = self.masks[number]
                 packed = np.frombuffer(zlib.decompress(compressed), np.uint8)
                 truth, prediction = np.unpackbits(packed, count=2 * np.prod(shape)).reshape(2, *shape)
-                integers, levels = grey_levels(
-                    load({"image": self.data[number]["image"]}, end=1)["image"]
-                )  # loads only
+                image = load({"image": self.data[number]["image"]}, end=1)["image"]  # the first transform loads
+                integers, levels = grey_levels(image)
                 caption = f"case {number}: Dice {dice:.2f}"
                 drawn.append(
                     {"image": levels.take(integers), "truth": truth, "prediction": prediction, "caption": caption}

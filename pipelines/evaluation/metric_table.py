@@ -98,6 +98,11 @@ def known_spacing(image: MetaTensor) -> tuple[float, ...] | None:
     return tuple(float(length) for length in image.pixdim[: image.ndim - 1])
 
 
+def metrics_of(table: pd.DataFrame) -> list[str]:
+    """The columns of a table of images or cases that are metrics of OVERLAP or SURFACE."""
+    return [name for name in map(str, table.columns) if name.startswith((*OVERLAP, *SURFACE))]
+
+
 def patients_of(data: Sequence[Any]) -> list[int]:
     """Of each entry of a data list, a number for its patient; one of its own each where the list does not know."""
     return list(getattr(data, "patients", range(len(data))))

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from transforms.files.atomic import atomic_path
+from transforms.files.atomic import atomic_write
 
 from .metric_table import dice, ratio
 
@@ -43,7 +43,7 @@ class Pixels(NamedTuple):
 
     def keep(self, path: os.PathLike | str) -> None:
         """Write them, compressed."""
-        with atomic_path(path) as scratch, open(scratch, "wb") as file:
+        with atomic_write(path, "wb") as file:
             np.savez_compressed(file, **self._asdict())
 
     @classmethod

@@ -5,7 +5,9 @@ The score is as the challenge defines it: https://www.kaggle.com/c/rsna-pneumoni
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -36,15 +38,35 @@ def image_average_precision(found: Sequence[tuple[float, Box]], truth: Sequence[
         return None
     precisions = []
     for threshold in IOU_THRESHOLDS:
-        free = list(range(len(truth)))
-        hits = 0
-        for _, box in sorted(found, key=lambda item: -item[0]):
-            overlaps = [box_iou(box, truth[index]) for index in free]
-            if overlaps and max(overlaps) > threshold:
-                free.pop(int(np.argmax(overlaps)))
-                hits += 1
+        hits = sum(hit for _, hit in match_boxes(found, truth, partial(operator.lt, threshold)))
         precisions.append(hits / (len(found) + len(truth) - hits))
     return float(np.mean(precisions))
+
+
+def match_boxes(
+    found: Sequence[tuple[float, Box]], truth: Sequence[Sequence[float]], hits: Callable[[float], bool]
+) -> list[tuple[float, bool]]:
+    """Which predicted boxes of an image hit a true one. Surer boxes choose first.
+
+    A box takes, of the true boxes that none has hit yet, the one that it overlaps most.
+
+    Args:
+        found: boxes with their confidence.
+        truth: boxes ``[x, y, width, height]``.
+        hits: whether an intersection over union is a hit.
+
+    Returns:
+        the confidence of each and whether it hits, the surest first.
+    """
+    free = list(truth)
+    matched = []
+    for confidence, box in sorted(found, key=lambda item: -item[0]):
+        overlaps = [box_iou(box, true) for true in free]
+        hit = bool(overlaps) and hits(max(overlaps))
+        if hit:
+            free.pop(int(np.argmax(overlaps)))
+        matched.append((confidence, hit))
+    return matched
 
 
 def mean_average_precision(

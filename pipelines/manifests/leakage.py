@@ -28,7 +28,7 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from transforms import DataError, RadiographReader
-from transforms.files.atomic import atomic_path
+from transforms.files.atomic import atomic_write
 
 from .manifest import DataList, read_manifest
 from .splits import SPLITS
@@ -176,13 +176,12 @@ def _prints(paths: Sequence[list[Path]], cache_dir: os.PathLike | str | None) ->
         read = pool.map(_print, (paths[i] for i in missing))
         progress = tqdm(read, total=len(missing), desc="looking for images in two splits", unit="file", disable=None)
         made = dict(zip(missing, progress, strict=True))
-    either = ((i, made[i] if i in made else kept.get(key)) for i, key in enumerate(keys))
-    found = {i: value for i, value in either if value is not None}
+    kept |= {keys[i]: value for i, value in made.items() if value is not None}
     if file is not None and missing:
-        with atomic_path(file) as scratch, open(scratch, "wb") as stream:
-            pixels, pictures = [value.pixels for value in found.values()], [value.picture for value in found.values()]
-            np.savez(stream, keys=[keys[i] for i in found], pixels=pixels, pictures=pictures)
-    return found
+        with atomic_write(file, "wb") as stream:  # with those of other manifests, whose trainings have the same folder
+            pixels, pictures = zip(*kept.values(), strict=True) if kept else ((), ())
+            np.savez(stream, keys=list(kept), pixels=pixels, pictures=pictures)
+    return {i: kept[key] for i, key in enumerate(keys) if key in kept}
 
 
 def _load(file: Path) -> dict[str, _Print]:

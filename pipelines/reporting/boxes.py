@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from transforms import Box
 
-from ..evaluation.rsna_score import box_iou
+from ..evaluation.rsna_score import match_boxes
 
 Found: TypeAlias = Sequence[Sequence[tuple[float, Box]]]  # of each image, boxes with their confidence
 
@@ -20,8 +21,7 @@ HIT = 0.4  # intersection over union; the least that the RSNA challenge counts
 def free_response(found: Found, truth: Sequence[Sequence[Sequence[float]]]) -> pd.DataFrame:
     """The share of true boxes that are found against the false boxes an image (Bunch, SPIE 1977).
 
-    Surer boxes choose first. A box hits, of the true boxes that none has hit yet, the one that it overlaps most, if
-    their intersection over union is at least HIT.
+    A box hits from an intersection over union of HIT on, see :func:`pipelines.evaluation.rsna_score.match_boxes`.
 
     Args:
         found: of each image, boxes with their confidence.
@@ -37,7 +37,7 @@ def free_response(found: Found, truth: Sequence[Sequence[Sequence[float]]]) -> p
     called = [
         (confidence, hit)
         for boxes, true in zip(found, truth, strict=True)
-        for confidence, hit in _hits(sorted(boxes, key=lambda item: -item[0]), true)
+        for confidence, hit in match_boxes(boxes, true, partial(operator.le, HIT))
     ]
     table = pd.DataFrame(called, columns=["confidence", "hit"]).sort_values("confidence", ascending=False)
     hits, misses = table["hit"].astype(float).cumsum(), (~table["hit"].astype(bool)).cumsum()
@@ -49,15 +49,3 @@ def free_response(found: Found, truth: Sequence[Sequence[Sequence[float]]]) -> p
         }
     )
     return curve.drop_duplicates("confidence", keep="last").reset_index(drop=True)
-
-
-def _hits(boxes: Sequence[tuple[float, Box]], truth: Sequence[Sequence[float]]) -> list[tuple[float, bool]]:
-    free = list(truth)
-    result = []
-    for confidence, box in boxes:
-        overlaps = [box_iou(box, true) for true in free]
-        hit = bool(overlaps) and max(overlaps) >= HIT
-        if hit:
-            free.pop(int(np.argmax(overlaps)))
-        result.append((confidence, hit))
-    return result

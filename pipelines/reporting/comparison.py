@@ -14,7 +14,7 @@ from scipy.stats import permutation_test
 
 from transforms import DataError
 
-from ..evaluation.metric_table import OVERLAP, SURFACE
+from ..evaluation.metric_table import OVERLAP, SURFACE, metrics_of
 from .intervals import BATCH, RESAMPLES, Interval, mean_interval
 
 
@@ -86,8 +86,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
             "the two folders are of different cases, folds or truths. Evaluate both models on one split of one "
             "manifest, or cross-validate both with one manifest, folds and seed."
         )
-    if not metric.startswith((*OVERLAP, *SURFACE)) or not (metric in first and metric in second):
-        names = [name for name in first if name.startswith((*OVERLAP, *SURFACE)) and name in second]
+    names = [name for name in metrics_of(first) if name in second]
+    if metric not in names:
         raise DataError(f"{metric}: no such metric of cases. Give one of {', '.join(names)}.")
     known = first[metric].notna() & second[metric].notna()
     if metric in OVERLAP:
@@ -107,14 +107,20 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
         batch=max(1, BATCH // len(sums)),
         rng=np.random.default_rng(0),
     )
+    gain = a - b if _shorter_is_better(metric) else b - a
     return Comparison(
         metric,
         mean_interval(a, patients),
         mean_interval(b, patients),
         mean_interval(b - a, patients),
         float(test.pvalue),
-        *(int(count) for count in ((b > a).sum(), (b < a).sum())[:: -1 if metric.startswith(tuple(SURFACE)) else 1]),
+        int((gain > 0).sum()),
+        int((gain < 0).sum()),
     )
+
+
+def _shorter_is_better(metric: str) -> bool:
+    return metric.startswith(tuple(SURFACE))
 
 
 def _difference(a: npt.NDArray, b: npt.NDArray, axis: int) -> npt.NDArray:
@@ -130,6 +136,6 @@ def draw_comparison(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str,
     axis.plot(ends, ends, color="0.6", linewidth=1)
     axis.scatter(first[metric], second[metric], s=12, color="#1f77b4", alpha=0.6)
     axis.set(xlabel=f"{metric} of {names[0]}", ylabel=f"{metric} of {names[1]}", aspect="equal")
-    side = "below" if metric.startswith(tuple(SURFACE)) else "above"
+    side = "below" if _shorter_is_better(metric) else "above"
     axis.set_title(f"each point a case; {side} the line the second is better", fontsize=9)
     return figure

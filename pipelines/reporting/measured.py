@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from transforms import DataError
 
-from ..evaluation.metric_table import OVERLAP, SURFACE
+from ..evaluation.metric_table import OVERLAP, metrics_of
 from ..evaluation.pixels import Pixels
 
 TABLES = ("images.csv", "cases.csv")  # of bundles of one class, and of several
@@ -68,15 +69,14 @@ class Measured:
     @property
     def by_case(self) -> list[str]:
         """The columns that are metrics of a case, the key first, in the order of the table."""
-        names = [name for name in self.cases if str(name).startswith((*OVERLAP, *SURFACE))]
-        return sorted(map(str, names), key=lambda name: name != self.key)
+        return sorted(metrics_of(self.cases), key=lambda name: name != self.key)
 
     @property
     def marked(self) -> pd.Series | None:
         """Pixels that the truth marks, by case; None for bundles of several classes."""
         return self.cases["tp"] + self.cases["fn"] if "tp" in self.cases else None
 
-    @property
+    @cached_property
     def values(self) -> pd.DataFrame:
         """The metrics by case; those of overlap only of cases that the truth marks, as reports take them."""
         table = self.cases[self.by_case].copy()
