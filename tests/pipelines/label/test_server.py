@@ -246,11 +246,11 @@ def trained(server, name, epochs):
     server.good("POST", f"/train/{name}?run_sync=true", json=request)
 
 
-def check_that_nothing_is_lost(bundles, name, before):
+def check_that_nothing_is_lost(bundles, name, before, epochs=2):
     """The weights from before are there, and are in use unless others were validated to be better."""
     models = bundles / name / "models"
     rows = (bundles / name / "eval" / "training.csv").read_text().splitlines()
-    assert len(rows) == 3, rows
+    assert len(rows) == 1 + epochs, rows
     if weights_of(bundles, name) == before:
         return False
     assert (models / "model.previous.pt").read_bytes() == before
@@ -298,8 +298,10 @@ def test_training_from_labels_in_the_store(of_radiographs, bundles, phantoms, na
         label = {"label": ("label.png", content.getvalue())}
         server.good("PUT", f"/datastore/label?image=image{number:02}", data={"params": "{}"}, files=label)
     before = weights_of(bundles, name)
-    trained(server, name, epochs=2)
-    check_that_nothing_is_lost(bundles, name, before)  # two epochs are few: they need not beat what was there
+    epochs = 40 if name == "pneumonia" else 2  # of a step each: averaged weights follow slowly
+    trained(server, name, epochs)
+    better = check_that_nothing_is_lost(bundles, name, before, epochs)
+    assert better or name != "pneumonia"  # two epochs are few; forty beat untrained weights
     assert not (bundles / name / "phantoms").exists()  # what is not asked for is not drawn
     # what was trained is what answers now
     server.good("POST", f"/infer/{name}?image=image00&output=image", data={"params": "{}"})
