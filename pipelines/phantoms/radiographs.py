@@ -173,7 +173,7 @@ def draw_radiograph(rng: np.random.Generator, shape: tuple[int, int], kind: str)
 
 def _soft(distance: np.ndarray, edge: float) -> np.ndarray:
     """1 inside (distance well above 0), 0 outside, and a soft edge between."""
-    return 1 / (1 + np.exp(-np.clip(distance / edge, -30, 30) * 4))
+    return 1 / (1 + np.exp(-np.clip(distance / edge, -20, 20) * 4))
 
 
 def _lung(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
