@@ -1,6 +1,7 @@
 """Networks and losses that MONAI does not have, and how a network is made ready to run. Knows no data."""
 
 from .classic_unet import ClassicUNet
+from .image_classifier import ImageClassifier, bottom_features
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
@@ -14,6 +15,7 @@ __all__ = [
     "SLICE_OFFSETS",
     "ClassicUNet",
     "FocalBCEDiceLoss",
+    "ImageClassifier",
     "MobileNetV3LargeEncoder",
     "OutputError",
     "Precision",
@@ -22,6 +24,7 @@ __all__ = [
     "UNetWithHead",
     "VolumeInferer",
     "WeightsError",
+    "bottom_features",
     "check_fits",
     "check_size",
     "fast_precision",
