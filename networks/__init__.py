@@ -3,7 +3,7 @@
 from .classic_unet import ClassicUNet
 from .image_classifier import ImageClassifier, bottom_features
 from .load_encoder import load_encoder
-from .losses import FocalBCEDiceLoss
+from .losses import FocalBCEDiceLoss, KnownLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
 from .prepare import OutputError, Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
@@ -16,6 +16,7 @@ __all__ = [
     "ClassicUNet",
     "FocalBCEDiceLoss",
     "ImageClassifier",
+    "KnownLoss",
     "MobileNetV3LargeEncoder",
     "OutputError",
     "Precision",

@@ -55,7 +55,7 @@ MAY_DIFFER = {
         "usual_way": {"averaged", "lungs_weights"},
     },
     "lungs": {
-        "train": AVERAGED | TESTED_EACH_EPOCH,
+        "train": AVERAGED | TESTED_EACH_EPOCH | {"train#fitting"},
         "evaluate": {"initialize", "validate#handlers", "averaging"},
         "inference": {"checks", "outputs", "postprocessing"},
         "multi_gpu_train": {"test#sampler", "test#dataloader", "train#trainer"},

@@ -18,6 +18,7 @@ from .grid.fit_slices import FitSlicesd
 from .grid.levels import grey_levels
 from .grid.match_grid import MatchGridd, match_grid
 from .grid.one_slice import OneSliced
+from .grid.unknown import LeaveOutUnknownd, UnknownBehindHeartd
 from .outputs.as_in_file import AsInFiled
 from .outputs.back_to_image import BackToImaged
 from .outputs.check_frontal import CheckFrontald, SaveCheckd, frontal_check
@@ -53,6 +54,7 @@ __all__ = [
     "KeepInsided",
     "KeepPartsd",
     "LabelMapReader",
+    "LeaveOutUnknownd",
     "MaskReader",
     "MatchGridd",
     "OneSliced",
@@ -70,6 +72,7 @@ __all__ = [
     "SaveMaskd",
     "SaveOverlayd",
     "SaveVolumeOverlayd",
+    "UnknownBehindHeartd",
     "boxes_to_mask",
     "check_writable",
     "class_overlay",

@@ -114,7 +114,8 @@ def datalist(
         task: where given, what the manifest must be made for.
 
     Returns:
-        entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and ``sha256`` if given.
+        entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and where they are given
+        ``sha256`` and ``behind_heart``.
 
     Raises:
         DataError: as :func:`read_manifest`; if it is made for another task; if the split is empty, or has no positive
@@ -137,7 +138,7 @@ def datalist(
     found = [
         {
             key: _below(root, entry[key]) if key in ("image", "label") else entry[key]
-            for key in ("image", "label", "boxes", "sha256")
+            for key in ("image", "label", "boxes", "sha256", "behind_heart")
             if key in entry
         }
         for entry in entries
