@@ -16,6 +16,7 @@ KINDS = {  # module and help of each
     "rsna": ("rsna_pneumonia", "the RSNA Pneumonia Detection Challenge, or data in its layout"),
     "masks": ("mask_folders", "folders of radiographs and of masks drawn on them"),
     "coco": ("coco_boxes", "radiographs with boxes in COCO's layout"),
+    "join": ("joined", "manifests of several data sets, joined"),
     "trauma": ("abdominal_trauma", "the RSNA 2023 Abdominal Trauma challenge, or data in its layout"),
     "trauma_png": ("abdominal_trauma_png", "PNG slices of the RSNA 2023 Abdominal Trauma challenge"),
 }

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="of the manifest")
     parser.add_argument("--licence", help="of the data")
     text = "subfolders whose masks of the lungs count in what lies behind the heart"
-    parser.add_argument("--behind_heart", nargs="*", default=(), metavar="FOLDER", help=text)
+    parser.add_argument("--behind_heart", nargs="*", metavar="FOLDER", help=text)
     parser.add_argument("--patients", metavar="CSV", help="image,patient: which images are of one patient")
 
 

@@ -112,7 +112,7 @@ class RandWarpd(RandBatchd):
 
 
 def _parts(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """What is interpolated of a tensor, float32: itself; of a mask with unknown pixels all but the outside, and them."""
+    """What is interpolated of a tensor, float32: itself; of a mask with unknown pixels all within, and the unknown."""
     if tensor.is_floating_point() or not (tensor > 1).any():
         return [tensor.to(torch.float32)]
     return [(tensor > 0).to(torch.float32), (tensor > 1).to(torch.float32)]
