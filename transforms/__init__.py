@@ -25,7 +25,10 @@ from .outputs.keep_inside import KeepInsided
 from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
+from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .quality.features import MaskFeaturesd, mask_features
+from .quality.predicted_dice import PredictDiced, log_error, predict_dice
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
 from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
@@ -53,10 +56,12 @@ __all__ = [
     "KeepInsided",
     "KeepPartsd",
     "LabelMapReader",
+    "MaskFeaturesd",
     "MaskReader",
     "MatchGridd",
     "OneSliced",
     "OutputLayout",
+    "PredictDiced",
     "RadiographReader",
     "RandBatchd",
     "RandBlurd",
@@ -70,6 +75,7 @@ __all__ = [
     "SaveMaskd",
     "SaveOverlayd",
     "SaveVolumeOverlayd",
+    "before_temperature",
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
@@ -79,9 +85,13 @@ __all__ = [
     "image_name",
     "index_images",
     "is_nifti",
+    "log_error",
+    "mask_features",
     "mask_to_boxes",
     "match_grid",
     "overlay",
     "plain_error",
+    "predict_dice",
     "prepare_console",
+    "with_temperature",
 ]
