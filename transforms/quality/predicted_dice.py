@@ -9,8 +9,10 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from ..errors import DataError
 from .features import mask_features
 
+PARTS = {"features", "limit", "intercept", "slope", "half_width", "level", "threshold"}  # of a fit
 SMALLEST_ERROR = 1e-3  # of 1 - Dice: what is nearer to 0 has no logarithm worth having
 
 
@@ -59,10 +61,15 @@ class PredictDiced(MapTransform):
         keys: probabilities of shape (1, x, y).
         quality: what was fitted to the weights, or None.
         threshold: of the mask. Where it is not the one of the fit, that is said in place of a number.
+
+    Raises:
+        DataError: if the fit is not whole.
     """
 
     def __init__(self, keys: KeysCollection, quality: Mapping[str, Any] | None, threshold: float):
         super().__init__(keys)
+        if quality is not None and (not isinstance(quality, Mapping) or not quality.keys() >= PARTS):
+            raise DataError("the JSON file beside the weights holds a damaged quality. Copy it again, or fit it again.")
         self.quality = quality
         self.threshold = threshold
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from transforms import CheckFrontald, PredictDiced, mask_features, predict_dice
+from transforms import CheckFrontald, DataError, PredictDiced, mask_features, predict_dice
 
 # 1 - Dice is twice 1 - expected Dice, and up to a factor of 2 off
 QUALITY = {
@@ -64,4 +64,6 @@ def test_the_transform_adds_it_to_the_check():
     json.dumps(data["check"]["quality"], allow_nan=False)
     other = PredictDiced("pred", quality, 0.3)({"pred": probability})["check"]["quality"]
     assert other["predicted_dice"] is None and "the fit at 0.500" in other["reasons"][0]
+    with pytest.raises(DataError, match="holds a damaged quality"):
+        PredictDiced("pred", {"slope": 1.0}, 0.5)
     assert PredictDiced("pred", None, 0.5)({"pred": probability}).keys() == {"pred"}
