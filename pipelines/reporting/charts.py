@@ -102,12 +102,14 @@ def predicted_against_true(table: pd.DataFrame, found: dict[str, Any]) -> Chart:
     """Each case's true Dice against what was predicted of it, see :mod:`pipelines.calibration.coverage`."""
     inside = table[~table["outside"]]
     figure, axis = _empty(5, 4)
-    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    least = np.floor(10 * table[["dice", "predicted", "low"]].min(axis=None)) / 10
+    axis.plot([least, 1], [least, 1], color=GREY, linestyle=":", linewidth=1)
     axis.vlines(inside["predicted"], inside["low"], inside["high"], color=GREY, linewidth=1, alpha=0.6)
     axis.plot(inside["predicted"], inside["dice"], "o", color=BLUE, markersize=4, label="inside what the fit knows")
     outside = table["dice"][table["outside"]]
-    axis.plot([0.0] * len(outside), outside, "s", color=ORANGE, markersize=4, label="outside: no number", clip_on=False)
-    axis.set(xlabel="predicted Dice, with its interval upwards", ylabel="true Dice", xlim=(0, 1), ylim=(0, 1.02))
+    axis.plot([least] * len(outside), outside, "s", color=ORANGE, markersize=4, label="outside: no number")
+    axis.set(xlabel="predicted Dice, with its interval upwards", ylabel="true Dice", xlim=(least - 0.02, 1.02))
+    axis.set_ylim(least - 0.02, 1.02)
     axis.legend(fontsize=8, loc="lower right")
     text = f"{found['cases']} cases with a truth; {found['outside_share']:.0%} are outside what the fit knows"
     if found["coverage"] is not None:

@@ -13,6 +13,7 @@ from networks import WeightsError, read_fitted
 from pipelines.calibration.calibrate import calibrate
 from pipelines.evaluation.pixels import count_pixels
 from pipelines.resuming.saved_model import write_model
+from tests.conftest import ROOT
 from tests.pipelines.calibration.test_quality import simulated
 
 
@@ -54,3 +55,9 @@ def test_weights_that_were_replaced_meanwhile_get_nothing(model):
     with pytest.raises(WeightsError, match="was replaced meanwhile"):
         calibrate(path, sha256, overconfident(), simulated(np.random.default_rng(0), 40), 0.5, "data")
     assert read_fitted(path) == {}
+
+
+@pytest.mark.parametrize(("bundle", "fitted"), [("lungs", {"temperature", "quality"}), ("pneumonia", {"temperature"})])
+def test_shipped_weights_are_calibrated(bundle, fitted):
+    """Weights that take their place must be calibrated too: what was fitted to others is not read."""
+    assert read_fitted(ROOT / "bundles" / bundle / "models" / "model.pt").keys() >= fitted

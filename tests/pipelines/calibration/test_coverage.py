@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from networks import read_fitted
+from pipelines.__main__ import main
 from pipelines.calibration.coverage import coverage, predicted
+from tests.conftest import ROOT
 from tests.transforms.quality.test_predicted_dice import QUALITY
 
 
@@ -48,3 +51,17 @@ def test_without_any_case_nothing_is_said():
     found = coverage(predicted(pd.DataFrame({"dice": [np.nan]}), QUALITY), 0.9)
     assert found["cases"] == 0
     assert {found[name] for name in ("coverage", "auc", "outside_share", "poor_below")} == {None}
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_shipped_lungs_know_how_good_they_are(real_data, tmp_path):
+    """On the tenth of their data that nothing was fitted to: intervals hold, and worse masks are told from better."""
+    manifest, data = str(tmp_path / "manifest.json"), str(real_data / "shenzhen")
+    assert main(["manifest", "masks", data, "--task", "lungs", "--name", "shenzhen", "--out", manifest]) == 0
+    bundle = ROOT / "bundles" / "lungs"
+    given = ["--dataset_dir", data, "--manifest", manifest, "--split", "test", "--output", str(tmp_path)]
+    assert main(["evaluate", str(bundle), *given]) == 0
+    quality = read_fitted(bundle / "models" / "model.pt")["quality"]
+    found = coverage(predicted(pd.read_csv(tmp_path / "test" / "images.csv"), quality), quality["level"])
+    assert found["cases"] == 57 and found["coverage"] > 0.8 and found["outside_share"] < 0.15 and found["auc"] > 0.55
