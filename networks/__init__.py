@@ -9,7 +9,7 @@ from .prepare import OutputError, Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
-from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint
+from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint, read_fitted
 
 __all__ = [
     "SLICE_OFFSETS",
@@ -35,5 +35,6 @@ __all__ = [
     "prepare",
     "read_about",
     "read_checkpoint",
+    "read_fitted",
     "slice_channels",
 ]

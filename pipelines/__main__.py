@@ -14,6 +14,7 @@ VERBS = (
     phantoms.CT_PHANTOMS,
     manifest.AUDIT,
     evaluate.EVALUATE,
+    evaluate.CALIBRATE,
     evaluate.REPORT,
     evaluate.COMPARE,
     predict.PREDICT,

@@ -26,7 +26,10 @@ from .outputs.keep_inside import KeepInsided
 from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
+from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .quality.features import MaskFeaturesd, mask_features
+from .quality.predicted_dice import PredictDiced, log_error, predict_dice
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
 from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
@@ -55,10 +58,12 @@ __all__ = [
     "KeepPartsd",
     "LabelMapReader",
     "LeaveOutUnknownd",
+    "MaskFeaturesd",
     "MaskReader",
     "MatchGridd",
     "OneSliced",
     "OutputLayout",
+    "PredictDiced",
     "RadiographReader",
     "RandBatchd",
     "RandBlurd",
@@ -73,6 +78,7 @@ __all__ = [
     "SaveOverlayd",
     "SaveVolumeOverlayd",
     "UnknownBehindHeartd",
+    "before_temperature",
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
@@ -82,9 +88,13 @@ __all__ = [
     "image_name",
     "index_images",
     "is_nifti",
+    "log_error",
+    "mask_features",
     "mask_to_boxes",
     "match_grid",
     "overlay",
     "plain_error",
+    "predict_dice",
     "prepare_console",
+    "with_temperature",
 ]

@@ -1,9 +1,13 @@
-"""``evaluate``: a bundle's model on one split. ``report``: a page on that. ``compare``: with another model."""
+"""``evaluate``: a bundle's model on one split. ``report``: a page on that. ``compare``: with another model.
+
+``calibrate``: what an evaluation of the validation split tells of how sure the model may be.
+"""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .verb import Verb, add_bundle, add_data, add_unknown_spacing, add_weights, check_unknown_spacing
@@ -40,8 +44,6 @@ def add_report(parser: ArgumentParser) -> None:
 
 
 def run_report(bundle: str, split: str, output_dir: str | None = None, **settings: Any) -> None:
-    from pathlib import Path
-
     from transforms import DataError
 
     from ..bundle import Bundle
@@ -56,11 +58,53 @@ def run_report(bundle: str, split: str, output_dir: str | None = None, **setting
     # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
     chosen = found.gives_probabilities and split != "validation" and bool(read_manifest(manifest)["validation"])
     for name in ("validation", split) if chosen else (split,):
-        done, made_of = folder / name / "metrics.json", [path for path in (weights, manifest) if path.exists()]
-        if not done.is_file() or done.stat().st_mtime < max(path.stat().st_mtime for path in made_of):
-            run(bundle, split=name, output_dir=str(folder), evaluation=(), **settings)
+        _evaluate(bundle, name, folder, weights, **settings)
     validation = folder / "validation" if chosen else None
     write_report(found, folder / split, manifest, settings["dataset_dir"], split, validation, weights)
+
+
+def _evaluate(bundle: str, split: str, folder: Path, weights: Path, **settings: Any) -> None:
+    """Evaluate a split, unless that was done since the weights and the manifest are there."""
+    done, manifest = folder / split / "metrics.json", Path(settings["manifest"])
+    made_of = [path for path in (weights, manifest) if path.exists()]
+    if not done.is_file() or done.stat().st_mtime < max(path.stat().st_mtime for path in made_of):
+        run(bundle, split=split, output_dir=str(folder), evaluation=(), **settings)
+
+
+def add_calibrate(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    add_data(parser)
+    add_weights(parser)
+    add_unknown_spacing(parser)
+    parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
+
+
+def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -> None:
+    from transforms import DataError
+
+    from ..bundle import Bundle
+    from ..calibration.calibrate import calibrate
+    from ..manifests.manifest import read_manifest
+    from ..reporting.measured import Measured
+
+    if not {"manifest", "dataset_dir"} <= settings.keys():
+        raise DataError("calibrate needs --manifest and --dataset_dir: give both.")
+    found = Bundle.find(bundle)
+    if not found.gives_probabilities:
+        raise DataError(f"{found.name}: gives labels, not probabilities, so there is nothing to calibrate.")
+    manifest = read_manifest(settings["manifest"])
+    if not manifest["validation"]:
+        raise DataError(f"{settings['manifest']}: its validation list is empty. Give a manifest that has one.")
+    folder, weights = Path(output_dir or found.root / "eval"), Path(settings.get("weights", found.weights))
+    if not weights.is_file():
+        raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
+    sha256 = found.algorithm(weights).weights
+    _evaluate(bundle, "validation", folder, weights, **settings)
+    measured = Measured.read(folder / "validation")
+    assert measured.pixels is not None  # which bundles of one class keep
+    cases = measured.cases.assign(dice=measured.values["dice"])
+    threshold = found.read(["train", "evaluate"]).get("threshold")
+    calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
 
 
 def add_compare(parser: ArgumentParser) -> None:
@@ -81,5 +125,8 @@ def run_compare(first: str, second: str, metric: str, figure: str | None = None)
 
 
 EVALUATE = Verb("evaluate", "measure a bundle's model on one split of a manifest", add_arguments, run)
+CALIBRATE = Verb(
+    "calibrate", "fit how sure a model may be on the validation split, into model.json", add_calibrate, run_calibrate
+)
 REPORT = Verb("report", "one page on a bundle's model, of its evaluation", add_report, run_report)
 COMPARE = Verb("compare", "two models on the same cases: the difference and how sure it is", add_compare, run_compare)

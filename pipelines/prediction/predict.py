@@ -15,7 +15,7 @@ from typing import Any
 
 from monai.networks.utils import eval_mode
 
-from networks import WeightsError
+from networks import WeightsError, read_fitted
 from transforms import Case, DataError, check_writable, index_images
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
@@ -62,6 +62,7 @@ class Prediction:
         hide_names: whether cases go by a keyed hash in outputs, log and records, see
             :class:`pipelines.prediction.names.HashedNames`.
         pictures: whether to write overlays, the pictures of masks laid over their images.
+        calibrated: whether probabilities get the temperature that was fitted to the weights.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -85,6 +86,7 @@ class Prediction:
         keep_free_text: bool = False,
         hide_names: bool = False,
         pictures: bool = True,
+        calibrated: bool = False,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
@@ -110,6 +112,9 @@ class Prediction:
             raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
         self.algorithm = bundle.algorithm(weights)
         self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
+        fitted = read_fitted(weights)
+        if calibrated:
+            self.parser["temperature"] = self._temperature(fitted)
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
@@ -120,8 +125,18 @@ class Prediction:
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
         if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
             config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
-        described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
+        described = json.dumps([config, self.weights["sha256"], fitted.get("quality")], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
+
+    def _temperature(self, fitted: dict[str, Any]) -> float:
+        if not self.bundle.gives_probabilities:
+            raise DataError(f"{self.bundle.name}: gives labels, not probabilities: leave out --calibrated.")
+        if "temperature" not in fitted:
+            raise DataError(
+                f"{self.weights['file']}: no temperature was fitted to these weights. Run python -m pipelines "
+                "calibrate first, or leave out --calibrated."
+            )
+        return fitted["temperature"]
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:
         self.format = choose_format(self.bundle, format, fractional)
@@ -194,6 +209,7 @@ class Prediction:
             "bundle": self.bundle.name,
             "version": self.bundle.metadata["version"],
             "weights": self.weights,
+            "temperature": self.parser.get("temperature"),
             "format": self.format,
             "exit_code": code,
             "cases": len(index.cases),

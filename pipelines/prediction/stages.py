@@ -45,6 +45,7 @@ class Stages:
         parse = parser.get_parsed_content
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
         self.boxes = (parse("threshold"), parse("box_confidence")) if boxes else None
+        self.temperature = parser.get("temperature")
         self.records = records
         self.preprocess, self.postprocess, self.output = (
             PerThread(parse(name)) for name in ("preprocessing", "postprocessing", "outputs")
@@ -85,6 +86,10 @@ class Stages:
                 data = self.output(self.postprocess(one.data))
                 if self.boxes is not None:
                     record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), *self.boxes)
+                if self.temperature is not None:
+                    record["temperature"] = self.temperature
+                if "quality" in data.get("check", {}):
+                    record["quality"] = data["check"]["quality"]
                 record["outputs"] = self.records.describe(data["written"])
         if one.error is None:
             return {"status": "done", "seconds": round(one.seconds, 2), **record}

@@ -14,14 +14,21 @@ def test_two_folders_are_all_that_must_be_given(call, misused):
     given, settings = call("predict lungs --input DIR --output OUT", predict, "predict")
     assert given == ["lungs"]
     expected = {"dataset_dir": "DIR", "output_dir": "OUT", "overlays": (), "fractional": False, "report": False}
-    assert settings == expected | {"keep_free_text": False, "hide_names": False, "retry": False, "pictures": True}
+    assert settings == expected | {
+        "keep_free_text": False,
+        "hide_names": False,
+        "retry": False,
+        "pictures": True,
+        "calibrated": False,
+    }
     assert "required: --input, --output" in misused("predict lungs")
 
 
 def test_arguments_reach_the_function(call):
     line = (
         "predict pneumonia --input DIR --output OUT --format seg --fractional --report --submission CSV --weights FILE "
-        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash --overlay_size 512"
+        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash --overlay_size 512 "
+        "--calibrated"
     )
     given, settings = call(line, predict, "predict")
     assert given == ["pneumonia"]
@@ -29,7 +36,7 @@ def test_arguments_reach_the_function(call):
         **{"dataset_dir": "DIR", "output_dir": "OUT", "format": "seg", "fractional": True, "report": True},
         **{"submission": "CSV", "weights": "FILE", "overlays": ["a", "b"], "image_size": 64},
         **{"reader#unknown_spacing": "pixels", "retry": False, "keep_free_text": True, "hide_names": True},
-        **{"overlay_size": 512, "pictures": True},
+        **{"overlay_size": 512, "pictures": True, "calibrated": True},
     }
 
 
