@@ -26,9 +26,12 @@ from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .progress_bar import counted, is_watched, progress
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
-from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
+from .readers.header import RADIOGRAPHS
+from .readers.held import HeldRadiograph
+from .readers.index import Case, Index, find_image, find_images, index_images
 from .readers.label_map import LabelMapReader
 from .readers.mask import MaskReader
 from .readers.radiograph import RadiographReader
@@ -49,6 +52,7 @@ __all__ = [
     "DiskError",
     "FitRadiographd",
     "FitSlicesd",
+    "HeldRadiograph",
     "Index",
     "KeepInsided",
     "KeepPartsd",
@@ -73,15 +77,19 @@ __all__ = [
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
+    "counted",
+    "find_image",
     "find_images",
     "frontal_check",
     "grey_levels",
     "image_name",
     "index_images",
     "is_nifti",
+    "is_watched",
     "mask_to_boxes",
     "match_grid",
     "overlay",
     "plain_error",
     "prepare_console",
+    "progress",
 ]

@@ -26,7 +26,7 @@ def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
     from ..reporting.cross_validation import cross_validate
 
-    cross_validate(Bundle.find(bundle), **settings)
+    cross_validate(Bundle.find(bundle, to_change=True), **settings)
 
 
 CROSSVALIDATE = Verb(
