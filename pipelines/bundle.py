@@ -107,7 +107,7 @@ class Bundle:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """What ``configs/metadata.json`` holds."""
-        return json.loads(self._path("metadata").read_text())
+        return json.loads(self._path("metadata").read_text(encoding="utf-8"))
 
     @property
     def modality(self) -> str:

@@ -103,7 +103,7 @@ class ManifestBuild:
             raise DataError(f"{self.folder}: no such folder. Give one that holds {self.holds}.")
         check_writable([self.out.absolute().parent])
         check_fractions(self.fractions)
-        allowed = json.loads(SCHEMA.read_text())["properties"]["task"]["pattern"]
+        allowed = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]["task"]["pattern"]
         if not re.fullmatch(allowed, self.task):
             raise DataError(
                 f"the task {self.task!r} must be the one that the bundle names: letters, digits, '_' and '-' only."

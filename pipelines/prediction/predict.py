@@ -204,7 +204,7 @@ class Prediction:
         return code
 
     def _key(self, case: Case) -> str:
-        return str(case.path.relative_to(self.input))
+        return case.path.relative_to(self.input).as_posix()
 
     def _predict(self, cases: Sequence[Case]) -> None:
         """Do cases, first those in which an earlier run may have ended: one by one, so that the next time it is known.
@@ -266,6 +266,11 @@ class Prediction:
         )
         if failed:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
+
+
+def read_summary(output_dir: os.PathLike | str) -> dict[str, Any]:
+    """What ``summary.json`` of an output folder holds."""
+    return json.loads((Path(output_dir) / SUMMARY).read_text(encoding="utf-8"))
 
 
 def predict(bundle: Bundle, quiet: bool = False, **settings: Any) -> int:

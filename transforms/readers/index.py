@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from .radiograph import HEADER_TAGS, RadiographReader
 logger = logging.getLogger(__name__)
 
 TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
+NAMES_HAVE_CASE = sys.platform not in ("win32", "darwin")  # or a.png and A.png are one file
 PICTURE = "is a PNG or JPEG picture"
 Header = Dataset | str  # of a DICOM file, or what the file is instead
 
@@ -283,8 +285,9 @@ def _no_hounsfield(path: Path) -> str | None:
 
 def _drop_clashes(index: Index) -> None:
     """Two cases whose outputs would have one name: the second is left out."""
-    first: dict[Path, Case] = {}
+    first: dict[str, Case] = {}
     for case in list(index.cases):
-        known = first.setdefault(case.path.parent / image_name(case.path), case)
+        name = str(case.path.parent / image_name(case.path))
+        known = first.setdefault(name if NAMES_HAVE_CASE else name.casefold(), case)
         if known is not case:
             index.leave_out(case, f"its outputs would be named as those of {known.path}. Rename it")
