@@ -20,7 +20,7 @@ windows.locking = lambda file, mode, length: lockf(file, how, length, 0, os.SEEK
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
 sys.modules["msvcrt"] = windows
-for name in ("fork", "register_at_fork", "pread", "pwrite", "sched_getaffinity"):
+for name in ("pread", "pwrite", "sched_getaffinity"):
     delattr(os, name)
 """
 
@@ -68,6 +68,7 @@ def test_without_posix_and_with_spawned_processes_it_draws_predicts_and_trains(t
     environment = os.environ | {
         "PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}",
         "PYTHONWARNDEFAULTENCODING": "1",
+        "USERNAME": "me",
     }
     ended = subprocess.run(
         [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200

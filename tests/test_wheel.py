@@ -1,4 +1,4 @@
-"""What pip installs is all that is needed: bundles and weights travel, nothing else does, and nothing is written there."""
+"""What pip installs is all that is needed: bundles and weights travel, nothing else does, nothing is written there."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Says how many, and never which: names of files may be those of patients.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
 
 EVERY = 30  # seconds between two lines
+COLUMNS = 80  # of a terminal that does not say how wide it is
 
 
 def is_watched() -> bool:
@@ -40,7 +42,9 @@ def counted(total: int, what: str, unit: str, lines: bool = True) -> Iterator[Ca
         what is to be called once for each that is done.
     """
     if is_watched():
-        with logging_redirect_tqdm(), tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True) as bar:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        width = {"dynamic_ncols": True} if columns else {"ncols": COLUMNS}
+        with logging_redirect_tqdm(), tqdm(total=total, desc=what, unit=unit, **width) as bar:
             yield bar.update
         return
     done, start = 0, time.monotonic()

@@ -82,8 +82,7 @@ def saying(quiet: bool, as_json: bool) -> Iterator[Callable[[Any], None]]:
     with redirect_stdout(sys.stderr):
         yield summaries.append
     for summary in summaries:
-        json.dump(summary, stdout, indent=2)
-        stdout.write("\n")
+        stdout.write(f"{json.dumps(summary, indent=2)}\n")
 
 
 def add_unknown_spacing(parser: ArgumentParser) -> None:
