@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
 
 EVERY = 30  # seconds between two lines
-COLUMNS = 80  # of a terminal that does not say how wide it is
+SIZE = {"ncols": 80, "nrows": 24}  # of a terminal that does not say its own, on which tqdm shows nothing
 
 
 def is_watched() -> bool:
@@ -42,9 +42,8 @@ def counted(total: int, what: str, unit: str, lines: bool = True) -> Iterator[Ca
         what is to be called once for each that is done.
     """
     if is_watched():
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        width = {"dynamic_ncols": True} if columns else {"ncols": COLUMNS}
-        with logging_redirect_tqdm(), tqdm(total=total, desc=what, unit=unit, **width) as bar:
+        size = {} if os.get_terminal_size(sys.stderr.fileno()).columns else SIZE
+        with logging_redirect_tqdm(), tqdm(total=total, desc=what, unit=unit, **size) as bar:
             yield bar.update
         return
     done, start = 0, time.monotonic()

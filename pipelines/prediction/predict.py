@@ -281,7 +281,7 @@ def predict(bundle: Bundle, quiet: bool = False, **settings: Any) -> int:
         quiet: whether only warnings and errors are said.
         settings: of :class:`Prediction`.
     """
-    logging.config.fileConfig(bundle.logging, disable_existing_loggers=False)
+    logging.config.fileConfig(bundle.logging, disable_existing_loggers=False, encoding="utf-8")
     if quiet:
         logging.root.setLevel(logging.WARNING)
     return Prediction(bundle, **settings).run()
