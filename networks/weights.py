@@ -99,7 +99,7 @@ def read_about(path: os.PathLike | str, sha256: str | None = None) -> dict[str, 
     if not beside.is_file():
         return {}
     try:
-        about = json.loads(beside.read_text())
+        about = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # neither text nor JSON
         raise WeightsError(f"{beside}: is not JSON ({error}). Copy it again, beside the weights.") from error
     before = about.pop("before", {}) if isinstance(about, dict) else {}

@@ -15,6 +15,7 @@ MODULES = {
     "EvaluationReport": "evaluation.binary_report",
     "LeakageAudit": "manifests.leakage",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
+    "Model": "prediction.model",
     "ReadAhead": "prediction.batches",
     "StressedDataset": "training.stressed_dataset",
     "Submission": "prediction.submission",

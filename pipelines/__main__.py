@@ -9,6 +9,7 @@ import sys
 from .commands import crossvalidate, evaluate, export, label, manifest, package, phantoms, predict, timing
 
 VERBS = (
+    package.INIT,
     manifest.MANIFEST,
     phantoms.PHANTOMS,
     phantoms.CT_PHANTOMS,

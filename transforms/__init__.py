@@ -28,11 +28,14 @@ from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
 from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .progress_bar import counted, is_watched, progress
 from .quality.features import MaskFeaturesd, mask_features
 from .quality.predicted_dice import PredictDiced, log_error, predict_dice
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
-from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
+from .readers.header import RADIOGRAPHS
+from .readers.held import HeldRadiograph
+from .readers.index import Case, Index, find_image, find_images, index_images
 from .readers.label_map import LabelMapReader
 from .readers.mask import MaskReader
 from .readers.radiograph import RadiographReader
@@ -53,6 +56,7 @@ __all__ = [
     "DiskError",
     "FitRadiographd",
     "FitSlicesd",
+    "HeldRadiograph",
     "Index",
     "KeepInsided",
     "KeepPartsd",
@@ -82,12 +86,15 @@ __all__ = [
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
+    "counted",
+    "find_image",
     "find_images",
     "frontal_check",
     "grey_levels",
     "image_name",
     "index_images",
     "is_nifti",
+    "is_watched",
     "log_error",
     "mask_features",
     "mask_to_boxes",
@@ -96,5 +103,6 @@ __all__ = [
     "plain_error",
     "predict_dice",
     "prepare_console",
+    "progress",
     "with_temperature",
 ]

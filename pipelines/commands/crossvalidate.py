@@ -27,7 +27,7 @@ def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
     from ..reporting.cross_validation import cross_validate
 
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
     cross_validate(found, **settings)
 

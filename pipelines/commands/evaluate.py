@@ -28,7 +28,7 @@ def run(bundle: str, overlays: Sequence[str], evaluation: Sequence[str], **overr
 
     from ..bundle import Bundle
 
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, overrides)
     files = found.files(["train", *overlays, "evaluate", *evaluation])
     run_configuration(run_id="evaluating", config_file=files, bundle_root=str(found.root), **overrides)
@@ -52,7 +52,7 @@ def run_report(bundle: str, split: str, output_dir: str | None = None, **setting
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("a report needs --manifest and --dataset_dir: give both.")
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     folder = Path(output_dir) if output_dir else found.root / "eval"
     weights, manifest = Path(settings.get("weights", found.weights)), Path(settings["manifest"])
     # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
@@ -89,7 +89,7 @@ def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("calibrate needs --manifest and --dataset_dir: give both.")
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     if not found.gives_probabilities:
         raise DataError(f"{found.name}: gives labels, not probabilities, so there is nothing to calibrate.")
     manifest = read_manifest(settings["manifest"])

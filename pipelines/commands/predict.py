@@ -6,7 +6,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from ..prediction.formats import FORMATS
-from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing, positive
+from .verb import (
+    Verb,
+    add_bundle,
+    add_saying,
+    add_unknown_spacing,
+    add_weights,
+    check_unknown_spacing,
+    positive,
+    saying,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,17 +44,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "pixels that the longer side of an overlay, the mask laid over its image, has at most; 1024 if not given"
     parser.add_argument("--overlay_size", type=positive, metavar="PIXELS", help=text)
     parser.add_argument("--no-overlays", action="store_false", dest="pictures", help="write masks alone")
+    add_saying(parser)
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 
-def run(bundle: str, names: str, **settings: Any) -> int:
-
+def run(bundle: str, names: str, quiet: bool, as_json: bool, **settings: Any) -> int:
     from ..bundle import Bundle
-    from ..prediction.predict import predict
+    from ..prediction.predict import predict, read_summary
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)
-    return predict(found, hide_names=names == "hash", **settings)
+    with saying(quiet, as_json) as say:
+        code = predict(found, quiet=quiet, hide_names=names == "hash", **settings)
+        if as_json:
+            say(read_summary(settings["output_dir"]))
+    return code
 
 
 PREDICT = Verb(

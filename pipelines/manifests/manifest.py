@@ -41,7 +41,7 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
 @lru_cache(maxsize=4)  # the schema takes seconds on tens of thousands of entries, and each split is asked for
 def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     try:
-        manifest, schema = json.loads(path.read_text()), json.loads(SCHEMA.read_text())
+        manifest, schema = json.loads(path.read_text(encoding="utf-8")), json.loads(SCHEMA.read_text(encoding="utf-8"))
         fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
     except (ValueError, RecursionError) as error:  # the latter where lists are nested a thousand deep
         raise DataError(f"{path}: is not JSON ({error}). Make it again with: python -m pipelines manifest.") from error

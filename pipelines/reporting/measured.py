@@ -51,14 +51,14 @@ class Measured:
         cases = pd.read_csv(tables[0], index_col="case")
         if "patient" not in cases:
             raise DataError(f"{tables[0]}: has no column patient: an earlier version wrote it. Evaluate again.")
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         pixels, boxes = folder / "pixels.npz", folder / "boxes.json"
         return cls(
             folder,
             cases,
             metrics,
             Pixels.load(pixels) if pixels.is_file() else None,
-            json.loads(boxes.read_text()) if boxes.is_file() else None,
+            json.loads(boxes.read_text(encoding="utf-8")) if boxes.is_file() else None,
         )
 
     @property

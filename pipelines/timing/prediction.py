@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -97,6 +96,8 @@ def growth(bundle: Bundle, cases: tuple[int, ...] = CASES, few: int = FEW, many:
         few: small images that are predicted first.
         many: those that are predicted then.
     """
+    import resource  # which Windows does not have
+
     with tempfile.TemporaryDirectory() as folder, _quiet():
         parser, root = bundle.read(["inference"]), Path(folder)
         _png(root / "small", np.random.default_rng(0), (64, 64))

@@ -107,3 +107,17 @@ def test_audit_says_what_is_in_two_splits(tmp_path, capsys):
     (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
     assert main(given) == 0
     assert main([*given, "--strict"]) == 1 and "1 pairs of entries in different splits" in capsys.readouterr().err
+
+
+def test_the_summary_is_all_of_stdout_where_it_is_asked_for(cohort, tmp_path, capfd, caplog):
+    out = tmp_path / "m.json"
+    with caplog.at_level("INFO"):
+        assert main(["manifest", "rsna", str(cohort), "--out", str(out), "--json"]) == 0
+    said, manifest = capfd.readouterr(), json.loads(out.read_text())
+    summary = json.loads(said.out)
+    assert summary["manifest"] == str(out) and summary["task"] == "pneumonia"
+    assert summary["images"] == {split: len(manifest[split]) for split in ("training", "validation", "test")}
+    assert sum(summary["patients"].values()) == 24 and "left out 0" in caplog.text
+    assert main(["manifest", "rsna", str(cohort), "--out", str(out), "--quiet"]) == 0
+    said = capfd.readouterr()
+    assert said.out == "" and said.err == ""

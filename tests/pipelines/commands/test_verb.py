@@ -12,7 +12,18 @@ from tests.conftest import ROOT
 from transforms import DataError
 
 NAMES = (
-    *("manifest", "phantoms", "ct_phantoms", "audit", "evaluate", "report", "compare", "predict", "crossvalidate"),
+    *(
+        "init",
+        "manifest",
+        "phantoms",
+        "ct_phantoms",
+        "audit",
+        "evaluate",
+        "report",
+        "compare",
+        "predict",
+        "crossvalidate",
+    ),
     *("benchmark", "export", "latency", "package", "label", "verify"),
 )
 
