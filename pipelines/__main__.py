@@ -16,6 +16,7 @@ VERBS = (
     evaluate.EVALUATE,
     evaluate.REPORT,
     evaluate.COMPARE,
+    evaluate.CARD,
     predict.PREDICT,
     crossvalidate.CROSSVALIDATE,
     timing.BENCHMARK,

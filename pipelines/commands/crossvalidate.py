@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
-    from ..reporting.cross_validation import cross_validate
+    from ..crossvalidation.cross_validation import cross_validate
 
     cross_validate(Bundle.find(bundle), **settings)
 
