@@ -29,14 +29,10 @@ def evaluated(
         weights: the file of weights; None or a file that is not there is unknown.
         device: that computes.
     """
-    known = isinstance(data, DataList)
-    return {
-        "data": data.name if known else None,
-        "split": data.split if known else None,
-        "manifest": manifest_hash(read_manifest(data.source[0])) if known else None,
-        "weights": weights_hash(weights),
-        **surroundings(device),
-    }
+    told: dict[str, Any] = {"data": None, "split": None, "manifest": None}
+    if isinstance(data, DataList):
+        told = {"data": data.name, "split": data.split, "manifest": manifest_hash(read_manifest(data.source[0]))}
+    return {**told, "weights": weights_hash(weights), **surroundings(device)}
 
 
 def surroundings(device: torch.device | str = "cpu") -> dict[str, Any]:

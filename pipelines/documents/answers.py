@@ -108,7 +108,7 @@ def selection(known: Known) -> str:
 
 def ensembling(known: Known) -> str:
     """Whether there are several networks."""
-    averaged = "averaging" in known.training.config
+    averaged = "averaging" in known.training
     return "One network; " + ("its weights averaged over the last steps." if averaged else "no averaging of weights.")
 
 

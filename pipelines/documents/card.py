@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 BEGIN = "<!-- figures, written by `python -m pipelines card`: do not edit -->"
 END = "<!-- end of figures -->"
 POOLED = "cross-validation"  # the split of one
-TAKEN = ("title", "data", "split", "cases", "patients", "trained_on", "command", "evaluated", "metrics")
-TAKEN += ("means_by_case", "calibration")  # of report.json
+TAKEN = (  # of report.json
+    *("title", "data", "split", "cases", "patients", "trained_on", "command", "evaluated"),
+    *("metrics", "means_by_case", "calibration"),
+)
 IMAGES = "image_"  # how metrics of calling whole images begin
 CALLED = "image_roc_auc_over_all"  # not defined where all images have a finding, or none has
 # What the table has below the means by case

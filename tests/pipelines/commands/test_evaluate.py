@@ -90,7 +90,5 @@ def test_overlays_of_the_evaluation_alone_change_what_is_measured(tmp_path):
 
 
 def test_card_takes_the_folders_of_reports(call):
-    assert call("card lungs eval/test eval/validation", card, "fill_card") == (
-        ["lungs", ["eval/test", "eval/validation"]],
-        {},
-    )
+    given, settings = call("card lungs eval/test eval/validation", card, "fill_card")
+    assert given == ["lungs", ["eval/test", "eval/validation"]] and settings == {}

@@ -121,8 +121,7 @@ def test_what_is_not_of_this_manifest_is_refused(evaluated, tmp_path):
 
 
 def test_curves_of_the_training_are_on_the_page(evaluated, tmp_path):
-    root, data = evaluated
-    shutil.copytree(root / "out" / "test", tmp_path / "out" / "test")
+    shutil.copytree(evaluated[0] / "out" / "test", tmp_path / "out" / "test")
     assert "Training: loss" not in written(evaluated, folder=tmp_path / "out" / "test").read_text()
     rows = {"epoch": [1, 2], "train_loss": [0.9, 0.5], "val_dice": [0.1, 0.4]}
     pd.DataFrame(rows).to_csv(tmp_path / "out" / "training.csv", index=False)
