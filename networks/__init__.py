@@ -1,19 +1,22 @@
 """Networks and losses that MONAI does not have, and how a network is made ready to run. Knows no data."""
 
 from .classic_unet import ClassicUNet
+from .image_classifier import ImageClassifier, bottom_features
 from .load_encoder import load_encoder
-from .losses import FocalBCEDiceLoss
+from .losses import FocalBCEDiceLoss, KnownLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
 from .prepare import OutputError, Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
-from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint
+from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint, read_fitted
 
 __all__ = [
     "SLICE_OFFSETS",
     "ClassicUNet",
     "FocalBCEDiceLoss",
+    "ImageClassifier",
+    "KnownLoss",
     "MobileNetV3LargeEncoder",
     "OutputError",
     "Precision",
@@ -22,6 +25,7 @@ __all__ = [
     "UNetWithHead",
     "VolumeInferer",
     "WeightsError",
+    "bottom_features",
     "check_fits",
     "check_size",
     "fast_precision",
@@ -31,5 +35,6 @@ __all__ = [
     "prepare",
     "read_about",
     "read_checkpoint",
+    "read_fitted",
     "slice_channels",
 ]

@@ -24,3 +24,26 @@ class FocalBCEDiceLoss(nn.Module):
         """Logits of shape (N, 1, H, W), any range, and target of the same shape, 0 or 1; returns a scalar."""
         target = target.to(logits.dtype)
         return self.focal(logits, target) + self.bce(logits, target) + self.dice(logits, target)
+
+
+class KnownLoss(nn.Module):
+    """A loss of one class that leaves pixels out whose truth is not known.
+
+    They count as if the network had been right about them, with no gradient: as inside, which is what masks say that
+    cannot tell all of it.
+
+    Args:
+        loss: from logits, of shape (N, 1, H, W), and a target of 0 and 1.
+    """
+
+    unknown = 2.0
+
+    def __init__(self, loss: nn.Module):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Logits of shape (N, 1, H, W), any range, and target of the same shape: 0, 1, or 2 where it is not known."""
+        known = target != self.unknown
+        # exp(-20) is nothing in float32 beside any other pixel
+        return self.loss(torch.where(known, logits, logits.new_tensor(20.0)), target.clamp(max=1))

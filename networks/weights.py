@@ -16,6 +16,9 @@ from torch import nn
 
 logger = logging.getLogger(__name__)
 
+# What a JSON file beside weights may hold of what was fitted to them after their training
+FITTED = {"temperature", "quality", "calibrated_on"}
+
 
 class WeightsError(ValueError):
     """A file of weights is missing, damaged, or belongs to another network. The message says which, and the fix."""
@@ -96,13 +99,34 @@ def read_about(path: os.PathLike | str, sha256: str | None = None) -> dict[str, 
     if not beside.is_file():
         return {}
     try:
-        about = json.loads(beside.read_text())
+        about = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # neither text nor JSON
         raise WeightsError(f"{beside}: is not JSON ({error}). Copy it again, beside the weights.") from error
     before = about.pop("before", {}) if isinstance(about, dict) else {}
     if not isinstance(about, dict) or not isinstance(before, dict) or not isinstance(about.get("settings", {}), dict):
         raise WeightsError(f"{beside}: holds a {type(about).__name__}, not what weights are. Copy it again.")
     return before if sha256 is not None and before.get("sha256") == sha256 else about
+
+
+def read_fitted(path: os.PathLike | str) -> dict[str, Any]:
+    """What was fitted to a model on its validation split, after its training, as the JSON file beside it holds it.
+
+    Args:
+        path: the file of weights.
+
+    Returns:
+        ``temperature``, ``quality`` and ``calibrated_on``, as far as they are there; nothing if the weights are not the
+        ones that the JSON file describes, since of others it says nothing.
+
+    Raises:
+        WeightsError: as :func:`read_about`.
+    """
+    about = read_about(path)
+    if not FITTED & about.keys() or not Path(path).is_file():
+        return {}
+    if about.get("sha256") != hashlib.sha256(Path(path).read_bytes()).hexdigest():
+        return {}
+    return {name: about[name] for name in FITTED & about.keys()}
 
 
 def _check_hash(path: Path, told: str | None, sha256: str, force: bool) -> None:
@@ -138,6 +162,7 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
     state, about = _read(Path(path), force)
     check_fits(network, state, path)
     trained_with = about.pop("settings", {})
+    about = {name: value for name, value in about.items() if name not in FITTED}  # too long for the log
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
             raise WeightsError(

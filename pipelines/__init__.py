@@ -16,6 +16,7 @@ MODULES = {
     "LeakageAudit": "manifests.leakage",
     "MLFlowLog": "training.log",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
+    "Model": "prediction.model",
     "ReadAhead": "prediction.batches",
     "StressedDataset": "training.stressed_dataset",
     "Submission": "prediction.submission",

@@ -9,11 +9,13 @@ import sys
 from .commands import crossvalidate, evaluate, export, label, manifest, package, phantoms, predict, timing
 
 VERBS = (
+    package.INIT,
     manifest.MANIFEST,
     phantoms.PHANTOMS,
     phantoms.CT_PHANTOMS,
     manifest.AUDIT,
     evaluate.EVALUATE,
+    evaluate.CALIBRATE,
     evaluate.REPORT,
     evaluate.COMPARE,
     evaluate.CARD,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from monai.bundle import ConfigParser
 
 from transforms import DataError
+from transforms.files.atomic import writing
 
 from .dicom.algorithm import Algorithm
 
@@ -25,6 +28,8 @@ REQUIRED = (  # of a bundle that is passed on
     "docs/data_license.txt",
 )
 WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
+SHIPPED = Path(__file__).resolve().parents[1] / "bundles"  # beside the packages, in a clone and where pip puts them
+IN_CLONE = (SHIPPED.parent / "pyproject.toml").is_file()  # and not what pip has installed
 OF_A_SERVER = f"{CONFIGS}/monailabel_train.json"  # MONAI Label writes it, and it names the server's images
 
 
@@ -47,16 +52,52 @@ class Bundle:
             )
 
     @classmethod
-    def find(cls, bundle: os.PathLike | str) -> Bundle:
-        """A bundle by its folder, or by its name below ``bundles/`` in the working folder.
+    def find(cls, bundle: os.PathLike | str, to_change: bool = False) -> Bundle:
+        """A bundle by its folder; by its name below ``bundles/`` in the working folder; or by its name in ``SHIPPED``.
+
+        Args:
+            bundle: the folder or the name.
+            to_change: whether something will be written into the bundle's folder, which what pip installed is not for.
 
         Raises:
-            DataError: if there is none.
+            DataError: if there is none, or it is not to be changed.
         """
-        for root in (Path(bundle), Path("bundles") / bundle):
+        for root in (Path(bundle), Path("bundles") / bundle, SHIPPED / bundle):
             if (root / CONFIGS / "metadata.json").is_file():
+                if to_change and not IN_CLONE and root.resolve().is_relative_to(SHIPPED):
+                    raise DataError(
+                        f"{root}: is installed, and this command writes into the bundle's folder. Make a copy of your "
+                        f"own, and give the command again: radbundles init bundles {root.name}"
+                    )
                 return cls(root)
-        raise DataError(f"{bundle}: no such bundle, neither a bundle's folder nor a name below bundles/.")
+        raise DataError(
+            f"{bundle}: no such bundle, neither a bundle's folder nor a name below bundles/. There are "
+            f"{', '.join(cls.names())}."
+        )
+
+    @staticmethod
+    def names() -> list[str]:
+        """The names in ``SHIPPED``."""
+        return sorted(path.parents[1].name for path in SHIPPED.glob(f"*/{CONFIGS}/metadata.json"))
+
+    def copy(self, folder: os.PathLike | str) -> Path:
+        """Copy what is :meth:`shipped` of it into a folder of its name below ``folder``, which appears complete.
+
+        Raises:
+            DataError: if it is there already, or cannot be written.
+        """
+        target = Path(folder) / self.name
+        if target.exists():
+            raise DataError(f"{target}: is there already, and is kept. Give another folder.")
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder, prefix=".unfinished-") as scratch:
+                for name in self.shipped():
+                    copied = Path(scratch, self.name, name)
+                    copied.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self.root / name, copied)
+                os.rename(Path(scratch, self.name), target)
+        return target
 
     @property
     def name(self) -> str:
@@ -66,7 +107,7 @@ class Bundle:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """What ``configs/metadata.json`` holds."""
-        return json.loads(self._path("metadata").read_text())
+        return json.loads(self._path("metadata").read_text(encoding="utf-8"))
 
     @property
     def modality(self) -> str:

@@ -58,7 +58,7 @@ def is_of(folder: Path, weights: Path, manifest: os.PathLike | str, split: str) 
     """
     path = folder / "metrics.json"
     try:
-        told = json.loads(path.read_text())["evaluated"]
+        told = json.loads(path.read_text(encoding="utf-8"))["evaluated"]
         same = (told["weights"], told["manifest"], told["split"])
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of an earlier version: made again
         return False
@@ -83,6 +83,6 @@ def _machine(device: torch.device) -> str:
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        lines = (line.partition(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines())
         name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
     return f"{name}, {os.cpu_count()} cores"

@@ -55,9 +55,9 @@ MAY_DIFFER = {
         "usual_way": {"averaged", "lungs_weights"},
     },
     "lungs": {
-        "train": AVERAGED | TESTED_EACH_EPOCH,
+        "train": AVERAGED | TESTED_EACH_EPOCH | {"train#fitting"},
         "evaluate": {"initialize", "validate#handlers", "averaging"},
-        "inference": {"checks", "outputs", "postprocessing"},
+        "inference": {"postprocessing"},
         "multi_gpu_train": {"test#sampler", "test#dataloader", "train#trainer"},
         "usual_way": {"averaged"},
     },
@@ -71,6 +71,11 @@ MAY_DIFFER = {
         "inference": VOLUMES
         | {
             "probability_key",
+            "temperature",
+            "threshold_before_temperature",
+            "quality",
+            "checks",
+            "outputs",
             "batch_size",
             "inferer",
             "masks",

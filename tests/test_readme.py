@@ -6,14 +6,16 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.__main__ import _parser
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_radiograph
 from tests.running import BUNDLES
 
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "docs" / "anywhere.md",
     ROOT / "docs" / "viewers_and_clients.md",
     ROOT / "data_manifests" / "README.md",
     *sorted(ROOT.glob("bundles/*/docs/README.md")),
@@ -62,3 +64,16 @@ def test_configurations_that_are_named_exist(document, line):
     for bundle in BUNDLES:
         for name in re.findall(r"(bundles/[\w/]+\.json)", line.replace("BUNDLE", bundle)):
             assert (ROOT / name).is_file(), f"{document}: {name}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/anywhere.md"])
+def test_python_in_documents_runs(document, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("chest.dcm", "a.dcm", "b.dcm"):
+        write_radiograph(tmp_path, np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8), name)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 1
+    said = {}
+    exec(blocks[0], said)
+    assert said["found"].mask.shape == (60, 80) or said["found"].boxes is not None
+    assert document != "README.md" or capsys.readouterr().out.startswith("(60, 80)\n")

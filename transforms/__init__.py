@@ -18,6 +18,7 @@ from .grid.fit_slices import FitSlicesd
 from .grid.levels import grey_levels
 from .grid.match_grid import MatchGridd, match_grid
 from .grid.one_slice import OneSliced
+from .grid.unknown import LeaveOutUnknownd, UnknownBehindHeartd
 from .outputs.as_in_file import AsInFiled
 from .outputs.back_to_image import BackToImaged
 from .outputs.check_frontal import CheckFrontald, SaveCheckd, frontal_check
@@ -25,10 +26,16 @@ from .outputs.keep_inside import KeepInsided
 from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
+from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .progress_bar import counted, is_watched, progress
+from .quality.features import MaskFeaturesd, mask_features
+from .quality.predicted_dice import PredictDiced, log_error, predict_dice
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
-from .readers.index import RADIOGRAPHS, Case, Index, find_images, index_images
+from .readers.header import RADIOGRAPHS
+from .readers.held import HeldRadiograph
+from .readers.index import Case, Index, find_image, find_images, index_images
 from .readers.label_map import LabelMapReader
 from .readers.mask import MaskReader
 from .readers.radiograph import RadiographReader
@@ -49,14 +56,18 @@ __all__ = [
     "DiskError",
     "FitRadiographd",
     "FitSlicesd",
+    "HeldRadiograph",
     "Index",
     "KeepInsided",
     "KeepPartsd",
     "LabelMapReader",
+    "LeaveOutUnknownd",
+    "MaskFeaturesd",
     "MaskReader",
     "MatchGridd",
     "OneSliced",
     "OutputLayout",
+    "PredictDiced",
     "RadiographReader",
     "RandBatchd",
     "RandBlurd",
@@ -70,18 +81,28 @@ __all__ = [
     "SaveMaskd",
     "SaveOverlayd",
     "SaveVolumeOverlayd",
+    "UnknownBehindHeartd",
+    "before_temperature",
     "boxes_to_mask",
     "check_writable",
     "class_overlay",
+    "counted",
+    "find_image",
     "find_images",
     "frontal_check",
     "grey_levels",
     "image_name",
     "index_images",
     "is_nifti",
+    "is_watched",
+    "log_error",
+    "mask_features",
     "mask_to_boxes",
     "match_grid",
     "overlay",
     "plain_error",
+    "predict_dice",
     "prepare_console",
+    "progress",
+    "with_temperature",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 import warnings
 from io import TextIOWrapper
@@ -43,6 +44,7 @@ def prepare_console() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         plain = plain_error(error)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from .verb import Verb, add_bundle
+from .verb import Verb, add_bundle, add_unknown_spacing, check_unknown_spacing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--manifest", required=True, metavar="FILE", help="whose images are divided into folds")
     parser.add_argument("--dataset_dir", required=True, metavar="DIR")
+    add_unknown_spacing(parser)
     parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
@@ -26,7 +27,9 @@ def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
     from ..crossvalidation.cross_validation import cross_validate
 
-    cross_validate(Bundle.find(bundle), **settings)
+    found = Bundle.find(bundle, to_change=True)
+    check_unknown_spacing(found, settings)
+    cross_validate(found, **settings)
 
 
 CROSSVALIDATE = Verb(

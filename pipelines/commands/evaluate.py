@@ -1,4 +1,7 @@
-"""``evaluate``: a model on one split, and a page on that. ``report``, ``compare``, ``card``: of what was measured."""
+"""``evaluate``: a model on one split, and a page on that. ``report``, ``compare``, ``card``: of what was measured.
+
+``calibrate``: what an evaluation of the validation split tells of how sure the model may be.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
     from ..provenance import is_of
 
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
     _evaluate(found, **settings)
     overlays, evaluation = settings.pop("overlays", ()), settings.pop("evaluation", ())
@@ -99,22 +102,65 @@ def run_report(bundle: str, split: str, output_dir: str | None = None, **setting
 
     from ..bundle import Bundle
     from ..manifests.manifest import read_manifest
-    from ..provenance import is_of
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("a report needs --manifest and --dataset_dir: give both.")
-    found = Bundle.find(bundle)
+    found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
     folder = Path(output_dir) if output_dir else found.root / "eval"
     weights, manifest = Path(settings.get("weights", found.weights)), settings["manifest"]
     # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
     chosen = found.gives_probabilities and split != "validation" and bool(read_manifest(manifest)["validation"])
     for name in ("validation", split) if chosen else (split,):
-        if not is_of(folder / name, weights, manifest, name):
-            _evaluate(found, split=name, output_dir=str(folder), **settings)
+        _evaluate_once(found, name, folder, weights, **settings)
     validation = folder / "validation" if chosen else None
     places = (folder / split, manifest, settings["dataset_dir"])
     _report("report", found, *places, split=split, validation=validation, weights=weights, settings=settings)
+
+
+def _evaluate_once(bundle: Bundle, split: str, folder: Path, weights: Path, **settings: Any) -> None:
+    """Evaluate a split, unless the folder holds the evaluation of these weights on it."""
+    from ..provenance import is_of
+
+    if not is_of(folder / split, weights, settings["manifest"], split):
+        _evaluate(bundle, split=split, output_dir=str(folder), **settings)
+
+
+def add_calibrate(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    add_data(parser)
+    add_weights(parser)
+    add_unknown_spacing(parser)
+    parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
+
+
+def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -> None:
+    from transforms import DataError
+
+    from ..bundle import Bundle
+    from ..calibration.calibrate import calibrate
+    from ..manifests.manifest import read_manifest
+    from ..reporting.measured import Measured
+
+    if not {"manifest", "dataset_dir"} <= settings.keys():
+        raise DataError("calibrate needs --manifest and --dataset_dir: give both.")
+    found = Bundle.find(bundle, to_change=True)
+    if not found.gives_probabilities:
+        raise DataError(f"{found.name}: gives labels, not probabilities, so there is nothing to calibrate.")
+    manifest = read_manifest(settings["manifest"])
+    if not manifest["validation"]:
+        raise DataError(f"{settings['manifest']}: its validation list is empty. Give a manifest that has one.")
+    folder, weights = Path(output_dir or found.root / "eval"), Path(settings.get("weights", found.weights))
+    if not weights.is_file():
+        raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
+    sha256 = found.algorithm(weights).weights
+    check_unknown_spacing(found, settings)
+    _evaluate_once(found, "validation", folder, weights, **settings)
+    measured = Measured.read(folder / "validation")
+    assert measured.pixels is not None  # which bundles of one class keep
+    cases = measured.cases.assign(dice=measured.values["dice"])
+    threshold = found.read(["train", "evaluate"]).get("threshold")
+    calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
 
 
 def add_compare(parser: ArgumentParser) -> None:
@@ -144,10 +190,13 @@ def run_card(bundle: str, folders: Sequence[str]) -> None:
     from ..bundle import Bundle
     from ..documents.card import fill_card
 
-    fill_card(Bundle.find(bundle), folders)
+    fill_card(Bundle.find(bundle, to_change=True), folders)
 
 
 EVALUATE = Verb("evaluate", "measure a bundle's model on one split of a manifest", add_arguments, run)
+CALIBRATE = Verb(
+    "calibrate", "fit how sure a model may be on the validation split, into model.json", add_calibrate, run_calibrate
+)
 REPORT = Verb("report", "one page on a bundle's model, of its evaluation", add_report, run_report)
 COMPARE = Verb("compare", "two models on the same cases: the difference and how sure it is", add_compare, run_compare)
 CARD = Verb("card", "fill in the figures of a bundle's model card, from reports", add_card, run_card)

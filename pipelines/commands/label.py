@@ -24,7 +24,7 @@ def run(bundles: Sequence[str], **settings: Any) -> None:
     from ..bundle import Bundle
     from ..label.server import start_server
 
-    start_server([Bundle.find(bundle) for bundle in bundles], **settings)
+    start_server([Bundle.find(bundle, to_change=True) for bundle in bundles], **settings)
 
 
 LABEL = Verb("label", "start MONAI Label with bundles in it, for this machine alone", add_arguments, run)

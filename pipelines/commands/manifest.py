@@ -10,12 +10,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from .verb import Verb
+from .verb import Verb, add_saying, saying
 
 KINDS = {  # module and help of each
     "rsna": ("rsna_pneumonia", "the RSNA Pneumonia Detection Challenge, or data in its layout"),
     "masks": ("mask_folders", "folders of radiographs and of masks drawn on them"),
     "coco": ("coco_boxes", "radiographs with boxes in COCO's layout"),
+    "join": ("joined", "manifests of several data sets, joined"),
     "trauma": ("abdominal_trauma", "the RSNA 2023 Abdominal Trauma challenge, or data in its layout"),
     "trauma_png": ("abdominal_trauma_png", "PNG slices of the RSNA 2023 Abdominal Trauma challenge"),
 }
@@ -37,12 +38,22 @@ class _KindParser(ArgumentParser):
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         if self.module:
             import_module(f"..manifests.{self.module}", __package__).add_arguments(self)
+            add_saying(self)
             self.module = None
         return super().parse_known_args(*args, **kwargs)
 
 
-def run(command: Callable[..., object], **settings: Any) -> None:
-    command(**settings)
+def run(command: Callable[..., dict[str, Any]], quiet: bool, as_json: bool, **settings: Any) -> None:
+    with saying(quiet, as_json) as say:
+        manifest = command(**settings)
+        if as_json:
+            from ..manifests.splits import SPLITS
+
+            entries = {split: manifest[split] for split in SPLITS}
+            images = {split: len(found) for split, found in entries.items()}
+            patients = {split: len({entry["patient_id"] for entry in found}) for split, found in entries.items()}
+            about = {key: manifest[key] for key in ("name", "task", "seed", "split")}
+            say({"manifest": settings["out"], **about, "images": images, "patients": patients})
 
 
 def add_audit(parser: ArgumentParser) -> None:

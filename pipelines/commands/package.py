@@ -1,4 +1,4 @@
-"""``package`` and ``verify``: bundles to pass on, and those that others passed on."""
+"""``init``: bundles to change. ``package`` and ``verify``: those to pass on, and those that others passed on."""
 
 from __future__ import annotations
 
@@ -34,6 +34,27 @@ def run_verify(file: str, **settings: Any) -> int:
     return 1 if verify(file, **settings) else 0
 
 
+def add_init_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="bundles, so that all commands of the documents work as they are")
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help="by default all that came with this program")
+
+
+def run_init(folder: str, bundles: list[str]) -> None:
+    from pathlib import Path
+
+    from transforms import DataError
+
+    from ..bundle import Bundle
+
+    found = [Bundle.find(name) for name in bundles or Bundle.names()]
+    for bundle in found:
+        if (target := Path(folder, bundle.name)).exists():  # before any is copied
+            raise DataError(f"{target}: is there already, and is kept. Give another folder, or other bundles.")
+    for bundle in found:
+        print(bundle.copy(folder))
+
+
+INIT = Verb("init", "copy bundles into a folder of your own, to train or change them", add_init_arguments, run_init)
 PACKAGE = Verb("package", "a bundle in one file that runs without this project", add_arguments, run)
 VERIFY = Verb(
     "verify",

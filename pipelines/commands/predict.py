@@ -6,7 +6,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from ..prediction.formats import FORMATS
-from .verb import Verb, add_bundle, add_unknown_spacing, add_weights, check_unknown_spacing, positive
+from .verb import (
+    Verb,
+    add_bundle,
+    add_saying,
+    add_unknown_spacing,
+    add_weights,
+    check_unknown_spacing,
+    positive,
+    saying,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     text += "DICOM RT Structure Set, of CT"
     parser.add_argument("--format", choices=tuple(FORMATS), help=text)
     parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
+    text = "divide logits by the temperature that was fitted to the weights, see calibrate; masks at 0.5 stay the same"
+    parser.add_argument("--calibrated", action="store_true", help=text)
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "DICOM outputs keep names of physicians, descriptions and comments of the patient and the study"
     parser.add_argument("--keep-free-text", action="store_true", help=text)
@@ -33,17 +44,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "pixels that the longer side of an overlay, the mask laid over its image, has at most; 1024 if not given"
     parser.add_argument("--overlay_size", type=positive, metavar="PIXELS", help=text)
     parser.add_argument("--no-overlays", action="store_false", dest="pictures", help="write masks alone")
+    add_saying(parser)
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
 
-def run(bundle: str, names: str, **settings: Any) -> int:
-
+def run(bundle: str, names: str, quiet: bool, as_json: bool, **settings: Any) -> int:
     from ..bundle import Bundle
-    from ..prediction.predict import predict
+    from ..prediction.predict import predict, read_summary
 
     found = Bundle.find(bundle)
     check_unknown_spacing(found, settings)
-    return predict(found, hide_names=names == "hash", **settings)
+    with saying(quiet, as_json) as say:
+        code = predict(found, quiet=quiet, hide_names=names == "hash", **settings)
+        if as_json:
+            say(read_summary(settings["output_dir"]))
+    return code
 
 
 PREDICT = Verb(

@@ -28,7 +28,7 @@ def run_benchmark(subject: str, bundle: str, **overrides: Any) -> None:
     if subject != "training" and overrides:
         raise DataError(f"{subject} is timed on phantoms: leave out --manifest and --dataset_dir.")
     module = import_module(f"..timing.{'prediction' if subject == 'growth' else subject}", __package__)
-    getattr(module, "benchmark" if subject == "training" else subject)(Bundle.find(bundle), **overrides)
+    getattr(module, "benchmark" if subject == "training" else subject)(Bundle.find(bundle, to_change=True), **overrides)
 
 
 def run_latency(bundle: str) -> None:

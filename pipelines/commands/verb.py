@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -54,6 +58,31 @@ def add_weights(parser: ArgumentParser) -> None:
     parser.add_argument("--force_weights", action="store_true", default=None, help=text)
     parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
     parser.add_argument("--image_size", type=int, help="that the weights were trained with")
+
+
+def add_saying(parser: ArgumentParser) -> None:
+    """How much is said, and where. The verb uses :func:`saying`."""
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors, show no progress")
+    text = "write the summary to stdout, as JSON, and nothing else there: messages go to stderr"
+    parser.add_argument("--json", action="store_true", dest="as_json", help=text)
+
+
+@contextmanager
+def saying(quiet: bool, as_json: bool) -> Iterator[Callable[[Any], None]]:
+    """While the block runs, messages are as a user wants them. Yields what is to be called with the summary."""
+    if quiet:
+        logging.root.setLevel(logging.WARNING)
+    if not as_json:
+        yield lambda summary: None
+        return
+    stdout, summaries = sys.stdout, list[Any]()
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is stdout:
+            handler.setStream(sys.stderr)
+    with redirect_stdout(sys.stderr):
+        yield summaries.append
+    for summary in summaries:
+        stdout.write(f"{json.dumps(summary, indent=2)}\n")
 
 
 def add_unknown_spacing(parser: ArgumentParser) -> None:

@@ -134,7 +134,7 @@ def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
     if all((folder / "pixels.npz").is_file() for folder in folders):
         gather([Pixels.load(folder / "pixels.npz") for folder in folders]).keep(output_dir / "pixels.npz")
     if all((folder / "boxes.json").is_file() for folder in folders):
-        found = [json.loads((folder / "boxes.json").read_text()) for folder in folders]
+        found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
         with atomic_write(output_dir / "boxes.json") as file:
             json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
 

@@ -46,7 +46,7 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
     images = json.dumps(entries, sort_keys=True).encode()
     chosen = {**chosen, "images": hashlib.sha256(images).hexdigest()}
     settings = folder / "settings.json"
-    if settings.is_file() and (found := json.loads(settings.read_text())) != chosen:
+    if settings.is_file() and (found := json.loads(settings.read_text(encoding="utf-8"))) != chosen:
         differ = ", ".join(sorted(key for key in chosen | found if chosen.get(key) != found.get(key)))
         raise DataError(f"{folder}: holds a cross-validation with other settings ({differ}). Give another folder.")
     with atomic_write(settings) as file:

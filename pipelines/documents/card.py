@@ -93,7 +93,7 @@ def stale(bundle: Bundle) -> list[str]:
     if not bundle.figures.is_file():
         return [f"{bundle.figures}: is missing"] if bundle.metadata["eval_metrics"] else []
     figures, faults = read_described(bundle.figures, "figures", REMAKE), []
-    if _with_block(bundle.card, figures) != bundle.card.read_text():
+    if _with_block(bundle.card, figures) != bundle.card.read_text(encoding="utf-8"):
         faults.append(f"{bundle.card}: its figures are not those of {bundle.figures.name}")
     if bundle.metadata["eval_metrics"] != eval_metrics(figures):
         faults.append(f"{bundle.name}: eval_metrics of its metadata are not those of {bundle.figures.name}")
@@ -198,7 +198,7 @@ def _number(value: float | None) -> str:
 
 
 def _with_block(path: Path, figures: Mapping[str, Any]) -> str:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -211,7 +211,7 @@ def _with_block(path: Path, figures: Mapping[str, Any]) -> str:
 def _with_metrics(path: Path, figures: Mapping[str, Any]) -> str:
     """``metadata.json`` with other ``eval_metrics``, and otherwise as it was, to the byte."""
     found = json.dumps(eval_metrics(figures), indent=2).replace("\n", "\n  ")
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     changed, count = re.subn(r'("eval_metrics"\s*:\s*)\{[^{}]*\}', lambda match: match[1] + found, text)
     if count != 1 or json.loads(changed) != json.loads(text) | {"eval_metrics": eval_metrics(figures)}:
         raise DataError(f'{path}: has no plain "eval_metrics": {{}}. Write it.')

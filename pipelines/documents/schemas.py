@@ -46,10 +46,10 @@ def read_described(path: os.PathLike | str, kind: str, fix: str) -> dict[str, An
     if not path.is_file():
         raise DataError(f"{path}: no such file. {fix}")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error}). {fix}") from error
-    fault = fault_of(content, json.loads((FOLDER / f"{kind}.schema.json").read_text()))
+    fault = fault_of(content, json.loads((FOLDER / f"{kind}.schema.json").read_text(encoding="utf-8")))
     if fault is not None:
         raise DataError(f"{path}: is not as {kind}.schema.json describes it: at {kind}{fault}. {fix}")
     return content

@@ -32,8 +32,8 @@ class EvaluationReport:
     """Handler of an evaluator: measures each image in its own grid, and writes the report at the end.
 
     Expects in each item of the engine's output ``label`` (1, x, y), 0 or 1, and ``pred`` (1, x, y), probabilities, both
-    in the image's own grid. The loader must not shuffle. Cases are named by their number in the data list, so that no
-    file name or patient gets into the report.
+    in the image's own grid; and maybe ``features`` of the mask, numbers by name that go into its row. The loader must
+    not shuffle. Cases are named by their number in the data list, so that no file name or patient gets into the report.
 
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``images.csv``, and ``best.png``, ``median.png`` and
     ``worst.png`` of the positives by Dice. For what is asked of an evaluation later: ``pixels.npz``, see
@@ -89,7 +89,7 @@ class EvaluationReport:
         """A row of the table, the boxes that were found, the counts of pixels, and both masks, packed."""
         probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
         row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
-        row |= {"columns": truth.shape[0], "rows": truth.shape[1]}
+        row |= {"columns": truth.shape[0], "rows": truth.shape[1], **item.get("features", {})}
         # compressed to a few kilobytes, since best, median and worst are known only at the end
         packed = zlib.compress(np.packbits([truth > 0, probability >= self.threshold]).tobytes())
         found = mask_to_boxes(probability, self.threshold)

@@ -132,7 +132,7 @@ def read_token(path: os.PathLike | str) -> str:
             file.write(secrets.token_urlsafe(32) + "\n")
     if path.stat().st_mode & 0o077:
         raise DataError(f"{path}: others may read the token. Run chmod 600 {path}, and use another token.")
-    token = path.read_text().strip()
+    token = path.read_text(encoding="utf-8").strip()
     if len(token) < SHORTEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
         raise DataError(
             f"{path}: the token is shorter than {SHORTEST_TOKEN} characters, or more than a word of ASCII. Remove the "

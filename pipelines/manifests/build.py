@@ -24,9 +24,8 @@ from nibabel import Nifti1Image
 from PIL import ExifTags
 from PIL.Image import Image
 from pydicom.dataset import Dataset
-from tqdm import tqdm
 
-from transforms import DataError, check_writable
+from transforms import DataError, check_writable, progress
 
 from .manifest import SCHEMA, write_manifest
 from .splits import SPLITS, check_fractions, split_patients
@@ -104,7 +103,7 @@ class ManifestBuild:
             raise DataError(f"{self.folder}: no such folder. Give one that holds {self.holds}.")
         check_writable([self.out.absolute().parent])
         check_fractions(self.fractions)
-        allowed = json.loads(SCHEMA.read_text())["properties"]["task"]["pattern"]
+        allowed = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]["task"]["pattern"]
         if not re.fullmatch(allowed, self.task):
             raise DataError(
                 f"the task {self.task!r} must be the one that the bundle names: letters, digits, '_' and '-' only."
@@ -126,9 +125,7 @@ class ManifestBuild:
         chunk = max(1, min(64, len(images) // (8 * (os.cpu_count() or 1))))
         with ProcessPoolExecutor() as pool:
             results = pool.map(partial(_read, read), images.items(), chunksize=chunk)
-            for image, result in zip(
-                images, tqdm(results, total=len(images), desc="reading images", unit="image", disable=None), strict=True
-            ):
+            for image, result in zip(images, progress(results, len(images), "reading images", "image"), strict=True):
                 if isinstance(result, Used):
                     self.used.append(result)
                 else:

@@ -122,7 +122,7 @@ def _read_annotations(
     """The entries of the images by file, and those of the boxes that count by ``image_id``."""
     images, drawn = defaultdict(list), defaultdict(list)
     try:
-        coco = json.loads(path.read_text())
+        coco = json.loads(path.read_text(encoding="utf-8"))
         name_of = {category["id"]: str(category["name"]) for category in coco["categories"]}
         for image in coco["images"]:
             images[Path(image["file_name"]).as_posix()].append({key: image[key] for key in ("id", "width", "height")})

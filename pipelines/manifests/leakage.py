@@ -25,9 +25,8 @@ from monai.engines import Workflow
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
-from tqdm import tqdm
 
-from transforms import DataError, RadiographReader
+from transforms import DataError, RadiographReader, progress
 from transforms.files.atomic import atomic_write
 
 from .manifest import DataList, read_manifest
@@ -174,8 +173,8 @@ def _prints(paths: Sequence[list[Path]], cache_dir: os.PathLike | str | None) ->
     missing = [i for i, key in enumerate(keys) if key and key not in kept]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read = pool.map(_print, (paths[i] for i in missing))
-        progress = tqdm(read, total=len(missing), desc="looking for images in two splits", unit="file", disable=None)
-        made = dict(zip(missing, progress, strict=True))
+        read = progress(read, len(missing), "looking for images in two splits", "file")
+        made = dict(zip(missing, read, strict=True))
     kept |= {keys[i]: value for i, value in made.items() if value is not None}
     if file is not None and missing:
         with atomic_write(file, "wb") as stream:  # with those of other manifests, whose trainings have the same folder

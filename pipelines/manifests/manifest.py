@@ -41,7 +41,7 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
 @lru_cache(maxsize=4)  # the schema takes seconds on tens of thousands of entries, and each split is asked for
 def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     try:
-        manifest, schema = json.loads(path.read_text()), json.loads(SCHEMA.read_text())
+        manifest, schema = json.loads(path.read_text(encoding="utf-8")), json.loads(SCHEMA.read_text(encoding="utf-8"))
         fault = fault_of(manifest, schema)
     except (ValueError, RecursionError) as error:  # the latter where lists are nested a thousand deep
         raise DataError(f"{path}: is not JSON ({error}). Make it again with: python -m pipelines manifest.") from error
@@ -130,7 +130,8 @@ def datalist(
         task: where given, what the manifest must be made for.
 
     Returns:
-        entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and ``sha256`` if given.
+        entries of ``image`` (a whole path), the truth, ``boxes`` or ``label`` (a whole path), and where they are given
+        ``sha256`` and ``behind_heart``.
 
     Raises:
         DataError: as :func:`read_manifest`; if it is made for another task; if the split is empty, or has no positive
@@ -153,7 +154,7 @@ def datalist(
     found = [
         {
             key: _below(root, entry[key]) if key in ("image", "label") else entry[key]
-            for key in ("image", "label", "boxes", "sha256")
+            for key in ("image", "label", "boxes", "sha256", "behind_heart")
             if key in entry
         }
         for entry in entries

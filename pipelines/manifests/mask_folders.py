@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, help="the bundle's, such as lungs or opacity")
     parser.add_argument("--name", required=True, help="of the manifest")
     parser.add_argument("--licence", help="of the data")
+    text = "subfolders whose masks of the lungs count in what lies behind the heart"
+    parser.add_argument("--behind_heart", nargs="*", metavar="FOLDER", help=text)
     parser.add_argument("--patients", metavar="CSV", help="image,patient: which images are of one patient")
 
 
@@ -37,6 +39,7 @@ def build_masks_manifest(
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     patients: os.PathLike | str | None = None,
     licence: str = "as the source says",
+    behind_heart: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Pair radiographs with masks by their names and write the manifest, with a table of what was left out and why.
 
@@ -54,13 +57,15 @@ def build_masks_manifest(
         patients: a CSV with the columns ``image`` (a file's name without extension) and ``patient``. An image that is
             not in it is taken as the only one of its patient.
         licence: of the data.
+        behind_heart: subfolders of ``folder`` whose masks of the lungs count in what lies behind the heart and the
+            mediastinum. Their entries say so, and :class:`transforms.UnknownBehindHeartd` leaves that part out.
 
     Returns:
         the manifest.
 
     Raises:
-        DataError: if no pair can be used, or the CSV is missing, lacks a column or a value, or names an image twice or
-            one that is not there.
+        DataError: if no pair can be used, a folder of ``behind_heart`` is not there, or the CSV is missing, lacks a
+            column or a value, or names an image twice or one that is not there.
     """
     build = ManifestBuild(
         folder=Path(folder),
@@ -74,12 +79,17 @@ def build_masks_manifest(
         fractions=fractions,
         by="patient" if patients else "image",
     )
+    counted_in = [build.folder / name for name in behind_heart]
+    for path in counted_in:
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder. --behind_heart takes folders below {build.folder}.")
     images, masks = _find(build.folder)
     patient_of = patients_of(images, patients)
     pairs = {}
     for stem, files in sorted(images.items()):
         if stem in masks and len(files) == 1:
-            pairs[files[0]] = masks[stem], patient_of[stem]
+            behind = any(path in files[0].parents for path in counted_in)
+            pairs[files[0]] = masks[stem], patient_of[stem], behind
         else:
             for file in files:
                 build.leave_out(file, "it has no mask" if stem not in masks else f"{len(files)} images have its name")
@@ -104,7 +114,7 @@ def _find(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     return images, masks
 
 
-def _read_pair(path: Path, masks: list[Path], patient: str) -> Used:
+def _read_pair(path: Path, masks: list[Path], patient: str, behind_heart: bool) -> Used:
     folders = sorted(mask.parent.name.lower() for mask in masks)
     if folders != ["leftmask", "rightmask"] and (len(masks) > 1 or folders[0] in ("leftmask", "rightmask")):
         raise DataError(f"it has {len(masks)} masks, in {', '.join(folders)}")
@@ -112,4 +122,5 @@ def _read_pair(path: Path, masks: list[Path], patient: str) -> Used:
     size, shape = size_of(opened), MaskReader().get_data(masks)[0].shape
     if size != shape:
         raise DataError(f"the image is of {size} pixels, its mask of {shape}")
-    return Used({"image": path, "label": masks if len(masks) > 1 else masks[0]}, patient)
+    entry = {"image": path, "label": masks if len(masks) > 1 else masks[0]}
+    return Used(entry | ({"behind_heart": True} if behind_heart else {}), patient)

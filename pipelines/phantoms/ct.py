@@ -20,7 +20,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, RLELossless
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
+
+from transforms import progress
 
 from ..manifests.abdominal_trauma import IMAGES, SEGMENTATIONS, build_abdominal_trauma_manifest
 from .cohort import IN_FILE_FORMAT, NAME, draw_once
@@ -68,8 +69,7 @@ def _draw_cohort(folder: Path, patients: int, size: int, seed: int) -> None:
     (folder / SEGMENTATIONS).mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(_draw_patient, [folder] * patients, [size] * patients, [seed] * patients, range(patients))
-        progress = tqdm(drawn, total=patients, desc="drawing phantoms", unit="patient", disable=None)
-        rows = [row for rows in progress for row in rows]
+        rows = [row for rows in progress(drawn, patients, "drawing phantoms", "patient") for row in rows]
     columns = ["patient_id", "series_id", "aortic_hu", "incomplete_organ"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "train_series_meta.csv", index=False)
 

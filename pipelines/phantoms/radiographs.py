@@ -20,7 +20,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from scipy.ndimage import gaussian_filter
-from tqdm import tqdm
+
+from transforms import progress
 
 from ..manifests.mask_folders import build_masks_manifest
 from ..manifests.rsna_pneumonia import CLASSES, build_rsna_manifest
@@ -78,7 +79,7 @@ def _draw_masks(folder: Path, patients: int, size: int, seed: int, truth: str) -
         (folder / name).mkdir(parents=True)
     with ProcessPoolExecutor() as pool:
         jobs = pool.map(partial(_draw_masked, folder, size, seed, truth), range(patients))
-        for _ in tqdm(jobs, total=patients, desc="drawing phantoms", unit="file", disable=None):
+        for _ in progress(jobs, patients, "drawing phantoms", "file"):
             pass
 
 
@@ -97,7 +98,7 @@ def _draw_challenge(folder: Path, patients: int, size: int, seed: int) -> None:
     labels, classes = [], []
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(_draw_patient, [images] * patients, [size] * patients, [seed] * patients, range(patients))
-        for patient, kind, boxes in tqdm(drawn, total=patients, desc="drawing phantoms", unit="file", disable=None):
+        for patient, kind, boxes in progress(drawn, patients, "drawing phantoms", "file"):
             labels += [(patient, *box, 1) for box in boxes] or [(patient, None, None, None, None, 0)]
             classes += [(patient, kind)] * max(1, len(boxes))
     columns = ["patientId", "x", "y", "width", "height", "Target"]
@@ -173,7 +174,7 @@ def draw_radiograph(rng: np.random.Generator, shape: tuple[int, int], kind: str)
 
 def _soft(distance: np.ndarray, edge: float) -> np.ndarray:
     """1 inside (distance well above 0), 0 outside, and a soft edge between."""
-    return 1 / (1 + np.exp(-np.clip(distance / edge, -30, 30) * 4))
+    return 1 / (1 + np.exp(-np.clip(distance / edge, -20, 20) * 4))
 
 
 def _lung(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -101,7 +101,7 @@ class HashedNames:
                 raise DataError(f"{self.output}: holds outputs by the images' own names. Give another --output.")
             return None
         try:
-            known = json.loads(self.mapping.read_text())
+            known = json.loads(self.mapping.read_text(encoding="utf-8"))
             bytes.fromhex(known["key"]), known["names"].items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(

@@ -13,10 +13,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from monai.networks.utils import eval_mode
-
-from networks import WeightsError
-from transforms import Case, DataError, check_writable, index_images
+from networks import WeightsError, read_fitted
+from transforms import Case, DataError, check_writable, counted, index_images, is_watched
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
 from transforms.files.worker import Limits
@@ -25,6 +23,7 @@ from ..bundle import Bundle
 from ..stopping import Steps, Stopped
 from .flow import cores, flow
 from .formats import FORMATS, REPORT, choose_format, writer_of
+from .model import BATCH_SIZES
 from .names import HashedNames
 from .records import Records
 from .stages import Stages
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 NEVER_ENDED = "an earlier run ended in this case. Give --retry to try it again"
-BATCH_SIZES = (8, 32)  # on a CPU, and on a GPU
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 
 
@@ -62,6 +60,7 @@ class Prediction:
         hide_names: whether cases go by a keyed hash in outputs, log and records, see
             :class:`pipelines.prediction.names.HashedNames`.
         pictures: whether to write overlays, the pictures of masks laid over their images.
+        calibrated: whether probabilities get the temperature that was fitted to the weights.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -85,6 +84,7 @@ class Prediction:
         keep_free_text: bool = False,
         hide_names: bool = False,
         pictures: bool = True,
+        calibrated: bool = False,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
@@ -110,6 +110,9 @@ class Prediction:
             raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
         self.algorithm = bundle.algorithm(weights)
         self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
+        fitted = read_fitted(weights)
+        if calibrated:
+            self.parser["temperature"] = self._temperature(fitted)
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
@@ -120,8 +123,18 @@ class Prediction:
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
         if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
             config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
-        described = json.dumps([config, self.weights["sha256"]], sort_keys=True, default=str)
+        described = json.dumps([config, self.weights["sha256"], fitted.get("quality")], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
+
+    def _temperature(self, fitted: dict[str, Any]) -> float:
+        if not self.bundle.gives_probabilities:
+            raise DataError(f"{self.bundle.name}: gives labels, not probabilities: leave out --calibrated.")
+        if "temperature" not in fitted:
+            raise DataError(
+                f"{self.weights['file']}: no temperature was fitted to these weights. Run python -m pipelines "
+                "calibrate first, or leave out --calibrated."
+            )
+        return fitted["temperature"]
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:
         self.format = choose_format(self.bundle, format, fractional)
@@ -158,15 +171,13 @@ class Prediction:
             return self._run()
 
     def _run(self) -> int:
-        parse = self.parser.get_parsed_content
-        parse("initialize")
-        index = index_images(self.input, parse("reader"), without=self.output)
+        self.records, stopped = Records(self.output, self.settings), 0
+        self.stages = Stages(self.parser, self.records, self.bundle.finds_boxes)
+        index = index_images(self.input, self.parser.get_parsed_content("reader"), without=self.output)
         if self.needs_dicom:
             for case in [case for case in index.cases if not case.is_dicom]:
                 index.leave_out(case, "is not a DICOM file, to which a DICOM output must refer")
         index.log_left_out()
-        self.records, stopped = Records(self.output, self.settings), 0
-        self.stages = Stages(self.parser, self.records, self.bundle.finds_boxes)
         self.places = {case.path: f"{place}/{len(index.cases)}" for place, case in enumerate(index.cases, start=1)}
         self.done: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
@@ -194,6 +205,7 @@ class Prediction:
             "bundle": self.bundle.name,
             "version": self.bundle.metadata["version"],
             "weights": self.weights,
+            "temperature": self.parser.get("temperature"),
             "format": self.format,
             "exit_code": code,
             "cases": len(index.cases),
@@ -208,7 +220,7 @@ class Prediction:
         return code
 
     def _key(self, case: Case) -> str:
-        return str(case.path.relative_to(self.input))
+        return case.path.relative_to(self.input).as_posix()
 
     def _predict(self, cases: Sequence[Case]) -> None:
         """Do cases, first those in which an earlier run may have ended: one by one, so that the next time it is known.
@@ -218,7 +230,9 @@ class Prediction:
         """
         read, compute, write = self.stages.read, self.stages.compute, self.stages.write
         self.start, self.ended_before = time.monotonic(), len(self.done)
-        with Steps() as steps, eval_mode(self.stages.network):
+        self.watched = is_watched()
+        show = counted(len(cases), f"predicting {self.bundle.name}", "image", lines=False)  # each has a line of its own
+        with Steps() as steps, show as self.count:
             others = []
             for case in cases:
                 steps.check()
@@ -249,15 +263,16 @@ class Prediction:
 
     def _end(self, case: Case, record: dict[str, Any]) -> None:
         self.records.append(self._key(case), case.identity, record)
+        self.count()
         if record["status"] == "done":
             self.done[str(case.path)] = record
-            said = f"done in {record['seconds']:.1f} s"
+            said, level = f"done in {record['seconds']:.1f} s", logging.DEBUG if self.watched else logging.INFO
         else:
             self.failed[str(case.path)] = record["error"]
-            said = f"FAILED: {record['error']}"
+            said, level = f"FAILED: {record['error']}", logging.WARNING
         ended = len(self.done) + len(self.failed)
         seconds = (time.monotonic() - self.start) / (ended - self.ended_before) * (len(self.places) - ended)
-        logger.info("[%s, %.0f s left] %s: %s", self.places[case.path], seconds, case.path, said)
+        logger.log(level, "[%s, %.0f s left] %s: %s", self.places[case.path], seconds, case.path, said)
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]
@@ -269,7 +284,20 @@ class Prediction:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
 
 
-def predict(bundle: Bundle, **settings: Any) -> int:
-    """Run a bundle on a tree of images: see :class:`Prediction` and :meth:`Prediction.run`."""
-    logging.config.fileConfig(bundle.logging, disable_existing_loggers=False)
+def read_summary(output_dir: os.PathLike | str) -> dict[str, Any]:
+    """What ``summary.json`` of an output folder holds."""
+    return json.loads((Path(output_dir) / SUMMARY).read_text(encoding="utf-8"))
+
+
+def predict(bundle: Bundle, quiet: bool = False, **settings: Any) -> int:
+    """Run a bundle on a tree of images: see :class:`Prediction` and :meth:`Prediction.run`.
+
+    Args:
+        bundle: what predicts.
+        quiet: whether only warnings and errors are said.
+        settings: of :class:`Prediction`.
+    """
+    logging.config.fileConfig(bundle.logging, disable_existing_loggers=False, encoding="utf-8")
+    if quiet:
+        logging.root.setLevel(logging.WARNING)
     return Prediction(bundle, **settings).run()

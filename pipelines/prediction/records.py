@@ -32,7 +32,7 @@ class Records:
         self.settings = settings
         self.path = folder / RECORDS
         self.last: dict[str, dict[str, Any]] = {}
-        for line in self.path.read_text(errors="replace").splitlines() if self.path.is_file() else ():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.is_file() else ():
             try:
                 record = json.loads(line)
                 self.last[record["case"]] = record
@@ -53,7 +53,7 @@ class Records:
         Raises:
             OSError: if one is not there.
         """
-        return {str(path.relative_to(self.folder)): _content(path) for path in outputs}
+        return {path.relative_to(self.folder).as_posix(): _content(path) for path in outputs}
 
     def lost(self, record: dict[str, Any]) -> list[str]:
         """Which outputs of a case that was done are not there any more, or not as they were written."""

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.utils import convert_to_dst_type
 
-from transforms import Case, DiskError, mask_to_boxes, plain_error
+from transforms import Case, DiskError, plain_error
 
 from .batches import PerThread
+from .model import Inference
 from .records import Records
 
 logger = logging.getLogger(__name__)
@@ -39,34 +38,32 @@ class Stages:
         parser: of the bundle's ``inference.json``.
         records: say what was written.
         boxes: whether records hold boxes, for a bundle that finds them.
+
+    Raises:
+        WeightsError: if the weights do not fit.
     """
 
     def __init__(self, parser: ConfigParser, records: Records, boxes: bool):
-        parse = parser.get_parsed_content
-        self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), parse("device")
-        self.boxes = (parse("threshold"), parse("box_confidence")) if boxes else None
+        self.inference = Inference(parser, boxes)
+        self.device = self.inference.device
+        self.output = PerThread(parser.get_parsed_content("outputs"))
+        self.temperature = parser.get("temperature")
         self.records = records
-        self.preprocess, self.postprocess, self.output = (
-            PerThread(parse(name)) for name in ("preprocessing", "postprocessing", "outputs")
-        )
 
     def read(self, case: Case) -> Underway:
         """From the case's files to what the network takes."""
         one = Underway(case, {"image": case.image, "sources": [str(path) for path in case.files]})
         with _noting(one):
-            one.data = self.preprocess(one.data)
+            one.data = self.inference.read(one.data)
         return one
 
     def compute(self, batch: Sequence[Underway]) -> Sequence[Underway]:
-        """From what the network takes, of one shape, to what it gives. Not for several threads at a time."""
+        """From what the network takes, of one shape, to what it gives."""
         good = [one for one in batch if one.error is None]
         if not good:
             return batch
         with _noting(*good):
-            images = torch.stack([torch.as_tensor(np.asarray(one.data["image"])) for one in good]).to(self.device)
-            for one, predicted in zip(good, self.inferer(images, self.network).cpu(), strict=True):
-                image = one.data["image"]  # which knows its file
-                one.data["pred"] = convert_to_dst_type(predicted, image, dtype=predicted.dtype)[0]
+            self.inference.compute([one.data for one in good])
         if len(good) > 1 and good[0].error is not None:  # each alone: one's fault is not another's
             for one in good:
                 one.error = None
@@ -82,9 +79,13 @@ class Stages:
         record: dict[str, Any] = {}
         if one.error is None:
             with _noting(one), torch.no_grad():
-                data = self.output(self.postprocess(one.data))
-                if self.boxes is not None:
-                    record["boxes"] = mask_to_boxes(np.asarray(data["probability"][0]), *self.boxes)
+                data = self.output(self.inference.finish(one.data))
+                if "boxes" in data:
+                    record["boxes"] = data["boxes"]
+                if self.temperature is not None:
+                    record["temperature"] = self.temperature
+                if "quality" in data.get("check", {}):
+                    record["quality"] = data["check"]["quality"]
                 record["outputs"] = self.records.describe(data["written"])
         if one.error is None:
             return {"status": "done", "seconds": round(one.seconds, 2), **record}

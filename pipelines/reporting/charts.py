@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,30 @@ def reliability_diagram(tables: Sequence[tuple[str, pd.DataFrame]]) -> Chart:
     axis.set(xlabel="probability that the model gives", ylabel="share of pixels inside", xlim=(0, 1), ylim=(0, 1))
     axis.legend(fontsize=8)
     return chart("Calibration", "Below the dotted line the model is surer than it should be.", figure)
+
+
+def predicted_against_true(table: pd.DataFrame, found: dict[str, Any]) -> Chart:
+    """Each case's true Dice against what was predicted of it, see :mod:`pipelines.calibration.coverage`."""
+    inside = table[~table["outside"]]
+    figure, axis = _empty(5, 4)
+    least = np.floor(10 * table[["dice", "predicted", "low"]].min(axis=None)) / 10
+    axis.plot([least, 1], [least, 1], color=GREY, linestyle=":", linewidth=1)
+    axis.vlines(inside["predicted"], inside["low"], inside["high"], color=GREY, linewidth=1, alpha=0.6)
+    axis.plot(inside["predicted"], inside["dice"], "o", color=BLUE, markersize=4, label="inside what the fit knows")
+    outside = table["dice"][table["outside"]]
+    axis.plot([least] * len(outside), outside, "s", color=ORANGE, markersize=4, label="outside: no number")
+    axis.set(xlabel="predicted Dice, with its interval upwards", ylabel="true Dice", xlim=(least - 0.02, 1.02))
+    axis.set_ylim(least - 0.02, 1.02)
+    axis.legend(fontsize=8, loc="lower right")
+    text = f"{found['cases']} cases with a truth; {found['outside_share']:.0%} are outside what the fit knows"
+    if found["coverage"] is not None:
+        low, high = found["coverage_interval"]
+        text += f"; of the others {found['coverage']:.0%} ({low:.0%} to {high:.0%}) have a Dice in their interval, of "
+        text += f"which {found['level']:.0%} is claimed; mean width {found['mean_width']:.3f}"
+    if found["auc"] is not None:
+        text += f". AUC {found['auc']:.2f} of finding the {found['poor_cases']} masks below {found['poor_below']:.3f}"
+        text += ", those outside first"
+    return chart("Predicted and true Dice", f"{text}.", figure)
 
 
 def forest(rows: Sequence[tuple[str, str, Interval]], whole: Interval, name: str) -> Chart:

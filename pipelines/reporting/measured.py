@@ -68,7 +68,7 @@ class Measured:
             raise DataError(f"{folder}: holds no evaluation of a split. Run: python -m pipelines evaluate")
         cases = read_cases(tables[0])
         cases = cases.rename_axis("case") if "fold" in cases else cases.set_index("case")
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         evaluated = metrics.pop("evaluated", {})
         metrics.pop("$schema", None)
         pixels, boxes = folder / "pixels.npz", folder / "boxes.json"
@@ -77,7 +77,7 @@ class Measured:
             cases,
             metrics,
             Pixels.load(pixels) if pixels.is_file() else None,
-            json.loads(boxes.read_text()) if boxes.is_file() else None,
+            json.loads(boxes.read_text(encoding="utf-8")) if boxes.is_file() else None,
             evaluated,
         )
 

@@ -14,17 +14,18 @@ from typing import Any
 
 import pandas as pd
 
-from networks import read_about
+from networks import read_about, read_fitted
 from transforms import DataError
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
+from ..calibration.coverage import coverage, predicted
 from ..documents.claim import checklist
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
 from ..manifests.manifest import read_manifest
 from ..training.curves import curves
 from .binary_charts import binary_charts
-from .charts import Chart, chart, distribution, forest
+from .charts import Chart, chart, distribution, forest, predicted_against_true
 from .intervals import Interval, mean_interval
 from .measured import Measured
 from .page import render
@@ -93,7 +94,7 @@ def write_report(
         "command": command,
     }
     described = describe(content[split], Path(dataset_dir))
-    return _write(bundle, overlays, about, content, facts, measured, chosen, described)
+    return _write(bundle, overlays, about, read_fitted(weights), content, facts, measured, chosen, described)
 
 
 def write_pooled_report(
@@ -126,13 +127,14 @@ def write_pooled_report(
         "command": command,
     }
     described = describe(entries, Path(dataset_dir))
-    return _write(bundle, settings["overlays"], {}, manifest, facts, measured, None, described)
+    return _write(bundle, settings["overlays"], {}, {}, manifest, facts, measured, None, described)
 
 
 def _write(
     bundle: Bundle,
     overlays: Sequence[str],
     about: Mapping[str, Any],
+    fitted: Mapping[str, Any],
     manifest: Mapping[str, Any],
     facts: dict[str, Any],
     measured: Measured,
@@ -145,7 +147,8 @@ def _write(
     if measured.marked is not None:
         groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
     by = by_group(values[measured.key], patients, groups)
-    calibration = _calibration(measured, chosen)
+    calibration = _calibration(measured, chosen, fitted.get("temperature"))
+    quality = _quality(measured, fitted.get("quality"))
     facts = facts | {"cases": len(values), "patients": int(patients.nunique())}
     result = {
         "$schema": SCHEMA,
@@ -155,6 +158,7 @@ def _write(
         "means_by_case": {name: interval.as_dict() for name, interval in intervals.items()},
         "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
         "calibration": calibration,
+        "predicted_dice": quality[1] if quality else None,
     }
     threshold = bundle.read(["inference"]).get("threshold", 0.5)
     page = render(
@@ -162,8 +166,8 @@ def _write(
         intervals,
         title=f"{bundle.metadata['name']}: {facts['split'].partition(',')[0]} of {facts['data']}",
         summary=_summary(facts, measured, intervals),
-        beware=_beware(intervals[measured.key], by, measured.key, calibration),
-        charts=_charts(measured, chosen, threshold, calibration.get("temperature"), by, intervals),
+        beware=_beware(intervals[measured.key], by, measured.key, calibration, quality),
+        charts=_charts(measured, chosen, threshold, calibration.get("temperature"), quality, by, intervals),
         claim=checklist(bundle, overlays, about, manifest, result),
     )
     with atomic_write(measured.folder / "report.json") as file:
@@ -174,16 +178,26 @@ def _write(
     return measured.folder / "report.html"
 
 
-def _calibration(measured: Measured, chosen: Measured | None) -> dict[str, float]:
-    """The errors of calibration, and where there is a validation split, its temperature and the errors with it."""
+def _calibration(measured: Measured, chosen: Measured | None, stored: float | None) -> dict[str, float]:
+    """The errors of calibration, and with the temperature of the weights, else of the validation split, if any."""
     if measured.pixels is None:
         return {}
     found = calibration_errors(reliability(measured.pixels))
-    if chosen is not None and chosen.pixels is not None:
+    temperature = stored
+    if stored is None and chosen is not None and chosen.pixels is not None:
         temperature = fit_temperature(chosen.pixels)
+    if temperature is not None:
         after = calibration_errors(reliability(measured.pixels, temperature))
         found |= {"temperature": temperature, **{f"{name}_with_it": value for name, value in after.items()}}
     return found
+
+
+def _quality(measured: Measured, fitted: dict[str, Any] | None) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+    """Predicted beside true Dice of each case, and how well that holds; None where nothing is predicted."""
+    if not fitted or not set(fitted["features"]) <= set(measured.cases):
+        return None
+    table = predicted(measured.cases.assign(dice=measured.values["dice"]), fitted)
+    return table, coverage(table, fitted["level"])
 
 
 def _summary(facts: dict[str, Any], measured: Measured, intervals: dict[str, Interval]) -> list[tuple[str, str]]:
@@ -193,7 +207,13 @@ def _summary(facts: dict[str, Any], measured: Measured, intervals: dict[str, Int
     return [*lines, (f"mean {measured.key} by case".replace("_", " "), str(intervals[measured.key]))]
 
 
-def _beware(whole: Interval, groups: list[Group], key: str, calibration: dict[str, float]) -> list[str]:
+def _beware(
+    whole: Interval,
+    groups: list[Group],
+    key: str,
+    calibration: dict[str, float],
+    quality: tuple[pd.DataFrame, dict[str, Any]] | None,
+) -> list[str]:
     lines = []
     if not whole.is_sure:
         lines.append(f"Only {whole.patients} patients: the interval may be narrower than it should be.")
@@ -208,6 +228,14 @@ def _beware(whole: Interval, groups: list[Group], key: str, calibration: dict[st
     error = calibration.get("expected_calibration_error_pooled_over_all", 0)
     if error >= UNTRUE:
         lines.append(f"Probabilities are off by {error:.2f} on average: do not read them as probabilities.")
+    if quality is not None:
+        found = quality[1]
+        high = found["coverage_interval"][1]
+        if high is not None and high < found["level"]:
+            lines.append(
+                f"Intervals of predicted Dice claim {found['level']:.0%} and hold {found['coverage']:.0%}: do not "
+                "trust predicted Dice on images like these."
+            )
     return lines
 
 
@@ -216,12 +244,15 @@ def _charts(
     chosen: Measured | None,
     threshold: float,
     temperature: float | None,
+    quality: tuple[pd.DataFrame, dict[str, Any]] | None,
     groups: list[Group],
     intervals: dict[str, Interval],
 ) -> list[Chart]:
     values = measured.values[measured.key]
     charts = [distribution(values, measured.key)] if values.notna().any() else []
     charts += binary_charts(measured, chosen, threshold, temperature)
+    if quality is not None and len(quality[0]):
+        charts.append(predicted_against_true(*quality))
     if groups:
         charts.append(forest(groups, intervals[measured.key], measured.key))
     for name, text in PICTURES.items():

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from networks import WeightsError, read_about
+from networks import WeightsError, read_about, read_checkpoint
 from transforms.files.atomic import atomic_path, atomic_write
+from transforms.files.lock import locked
 
 
 def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
@@ -31,6 +32,35 @@ def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], abou
             json.dump({**about, "before": _described(path)}, text, indent=2)
     with atomic_write(about_path) as text:
         json.dump(about, text, indent=2)
+
+
+def add_to_model(path: Path, sha256: str, fitted: dict[str, Any]) -> Path:
+    """Note beside a model what was fitted to it after its training; what was noted before by another name stays.
+
+    A new training writes its model's description anew, and so without it.
+
+    Args:
+        path: the file of weights.
+        sha256: of the weights that it was fitted to.
+        fitted: what was fitted, see :func:`networks.read_fitted`; what is None is taken out.
+
+    Returns:
+        the JSON file.
+
+    Raises:
+        WeightsError: if the weights are others by now, or not the ones that the JSON file beside them describes.
+        DataError: if another run, such as a training, writes there.
+    """
+    beside = path.with_suffix(".json")
+    with locked(path.parent):
+        read_checkpoint(path)
+        if _sha256(path) != sha256:
+            raise WeightsError(f"{path}: was replaced meanwhile. Give the same command again.")
+        about = {**read_about(path, sha256), **fitted, "sha256": sha256}
+        with atomic_write(beside) as text:
+            json.dump({name: value for name, value in about.items() if value is not None}, text, indent=2)
+            text.write("\n")
+    return beside
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -264,8 +264,8 @@ def _about(bundle: Bundle, parser: ConfigParser, module: Probabilities) -> dict[
         "input": f"{IMAGE}: float32 (batch, {module.channels}, x, y): {axes}; {sizes}; {meta['image_classes']}",
         "output": f"{PROBABILITIES}: float32 (batch, {channels}, x, y), 0 to 1, by {how}; channels: {named}",
         "preprocessing": json.dumps(parser["preprocessing#transforms"]),
-        "weights": beside.read_text() if beside.is_file() else "",
+        "weights": beside.read_text(encoding="utf-8") if beside.is_file() else "",
         "weights_sha256": bundle.algorithm(weights).weights,
-        "data_license": (bundle.root / "docs" / "data_license.txt").read_text(),
+        "data_license": (bundle.root / "docs" / "data_license.txt").read_text(encoding="utf-8"),
         "exported_with": f"torch {torch.__version__}",
     }

@@ -18,9 +18,9 @@ NAMES = {
     """,
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        KeepPartsd LabelMapReader MaskReader MatchGridd OneSliced OutputLayout RadiographReader RandBlurd RandClutterd
-        RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd SaveOverlayd
-        SaveVolumeOverlayd
+        KeepPartsd LabelMapReader MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout PredictDiced
+        RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd
+        SaveOverlayd SaveVolumeOverlayd before_temperature
     """,
     "torch.nn": """
         BCEWithLogitsLoss

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ from monai.transforms import Compose, Resized, ScaleIntensityRangePercentilesd, 
 from PIL import Image
 
 from networks import load_weights
-from transforms import index_images
+from transforms import RadiographReader, index_images
 
 from ..bundle import Bundle
+from ..manifests.manifest import datalist
+from ..manifests.mask_folders import build_masks_manifest
 from ..phantoms.radiographs import draw_radiograph, write_dicom
 from ..prediction.predict import Prediction
 from .outputs import plain_outputs
@@ -87,34 +88,55 @@ def prediction(bundle: Bundle, drawn: int = DRAWN, rounds: int = ROUNDS) -> None
 
 
 def growth(bundle: Bundle, cases: tuple[int, ...] = CASES, few: int = FEW, many: int = MANY) -> None:
-    """Print what more images cost: the time to list them, and the memory of a process that predicts them.
+    """Print what more images cost: memory in prediction; and time to list them, for their manifest and to read that.
 
     Args:
         bundle: with random weights.
-        cases: how many links to one small image are listed.
+        cases: how many links to one small image, and to its mask, there are.
         few: small images that are predicted first.
         many: those that are predicted then.
     """
+    import resource  # which Windows does not have
+
     with tempfile.TemporaryDirectory() as folder, _quiet():
         parser, root = bundle.read(["inference"]), Path(folder)
-        small = root / "small.png"
         _png(root / "small", np.random.default_rng(0), (64, 64))
+        Image.fromarray(np.pad(np.full((32, 32), 255, np.uint8), 16)).save(root / "mask.png")
         for number in (*cases, few, many):
-            (root / str(number)).mkdir(exist_ok=True)
-            for link in range(number):
-                (root / str(number) / f"{link:06}.png").symlink_to(small)
-        for number in cases:
-            reader = parser.get_parsed_content("reader")
-            reader.unknown_spacing = "pixels"
-            seconds = _seconds(lambda: index_images(root / str(number), reader))  # noqa: B023
-            print(f"{number:7} images are listed in {seconds:6.2f} s, {1e6 * seconds / number:5.0f} us each")
+            for name, file in (("images", "small.png"), ("masks", "mask.png")):
+                (root / str(number) / name).mkdir(parents=True, exist_ok=True)
+                for link in range(number):
+                    (root / str(number) / name / f"{link:06}.png").symlink_to(root / file)
+        # first, as the memory is the most that the process ever had
         weights, before = _random_weights(bundle, root), 0.0
         for number in (few, many):
-            _predicting(bundle, root / str(number), root / f"out-{number}", weights)()
+            _predicting(bundle, root / str(number) / "images", root / f"out-{number}", weights)()
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
             more = f", {memory / before - 1:+.1%}" if before else ""
             print(f"{number:7} images are predicted with {memory:6.0f} MB at most{more}")
             before = memory
+        reader = parser.get_parsed_content("reader")
+        reader.unknown_spacing = "pixels"
+        print(f"{'images':>7}  {'listed':>18}  {'manifest made':>18}  {'read for a training':>20}")
+        for number in cases:
+            print(f"{number:7}" + "".join(f"  {took:>18}" for took in _starts(root / str(number), number, reader)))
+
+
+def _starts(folder: Path, number: int, reader: RadiographReader) -> Iterator[str]:
+    """How long it takes to list the images of a folder, to make a manifest of them, and to read that manifest."""
+    manifest = folder / "manifest.json"
+
+    def make() -> None:
+        with redirect_stdout(None):  # the table of what was used
+            build_masks_manifest(folder, manifest, "lungs", "links")
+
+    for do in (
+        lambda: index_images(folder / "images", reader),
+        make,
+        lambda: datalist(manifest, folder, "training", reader),
+    ):
+        seconds = _seconds(do)
+        yield f"{seconds:.2f} s, {1e6 * seconds / number:.0f} us each"
 
 
 class _PlainLoop:

@@ -18,10 +18,9 @@ from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.transforms import RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 import transforms
-from transforms import DataError, plain_error
+from transforms import DataError, plain_error, progress
 from transforms.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -112,8 +111,7 @@ class CachedDataset(PersistentDataset):
         logger.info("cache %s: %d of %d found", self.cache_dir, len(self.files) - len(missing), len(self.files))
         workers = min(os.cpu_count() or 1, len(missing) // 8, self.max_workers)
         errors = DataLoader(_Fill(self, missing), batch_size=None, num_workers=workers)
-        progress = tqdm(errors, total=len(missing), desc="decoding images once", unit="file", disable=None)
-        failed = [error for error in progress if error]
+        failed = [error for error in progress(errors, len(missing), "decoding images once", "image") if error]
         if failed:
             shown = "\n".join(f"  {error}" for error in failed[:10])
             more = f"\n  ... and {len(failed) - 10} more" if len(failed) > 10 else ""

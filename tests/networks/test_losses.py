@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from monai.losses import DiceCELoss
 
-from networks import FocalBCEDiceLoss
+from networks import FocalBCEDiceLoss, KnownLoss
 
 
 def test_sum_of_losses_worked_by_hand():
@@ -34,3 +35,19 @@ def test_a_certain_and_right_prediction_costs_nothing_and_every_other_has_a_grad
     logits = torch.zeros(1, 1, 1, 3, requires_grad=True)
     FocalBCEDiceLoss()(logits, target).backward()
     assert torch.equal(logits.grad.sign(), 1 - 2 * target)
+
+
+def test_what_is_not_known_has_no_gradient_and_counts_as_found():
+    logits = torch.tensor([[[[0.3, -1.0, 2.0, 0.5]]]], requires_grad=True)
+    loss = KnownLoss(DiceCELoss(sigmoid=True))(logits, torch.tensor([[[[1.0, 0.0, 2.0, 2.0]]]]))
+    right = torch.tensor([[[[0.3, -1.0, 50.0, 50.0]]]])
+    assert loss.item() == pytest.approx(
+        DiceCELoss(sigmoid=True)(right, torch.tensor([[[[1.0, 0.0, 1.0, 1.0]]]])).item()
+    )
+    loss.backward()
+    assert logits.grad[0, 0, 0, 2:].tolist() == [0, 0] and logits.grad[0, 0, 0, :2].abs().min() > 0
+
+
+def test_where_all_is_known_the_loss_is_that_which_it_was_given():
+    logits, target = torch.randn(2, 1, 4, 4), (torch.rand(2, 1, 4, 4) > 0.5).float()
+    assert KnownLoss(DiceCELoss(sigmoid=True))(logits, target) == DiceCELoss(sigmoid=True)(logits, target)

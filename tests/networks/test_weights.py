@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.networks.nets import UNet
 
-from networks import WeightsError, load_encoder, load_weights, read_checkpoint
+from networks import WeightsError, load_encoder, load_weights, read_checkpoint, read_fitted
 
 
 def unet(channels=(4, 8)):
@@ -207,3 +207,15 @@ def test_files_that_would_fill_the_memory_are_not_loaded(tmp_path):
             target.writestr(name, source.read(name))
     with pytest.raises(WeightsError, match="it is compressed"):
         read_checkpoint(tmp_path / "b.pt")
+
+
+def test_what_was_fitted_later_is_read_with_its_own_weights_alone(written, caplog):
+    caplog.set_level(logging.INFO)
+    about = json.loads(written.with_suffix(".json").read_text())
+    assert read_fitted(written) == {}
+    written.with_suffix(".json").write_text(json.dumps({**about, "temperature": 1.5, "quality": {"slope": 1}}))
+    assert read_fitted(written) == {"temperature": 1.5, "quality": {"slope": 1}}
+    load_weights(unet(), written)
+    assert "epoch 3" in caplog.text and "slope" not in caplog.text
+    written.write_bytes(written.read_bytes() + b"!")
+    assert read_fitted(written) == {} == read_fitted(written.with_name("gone.pt"))

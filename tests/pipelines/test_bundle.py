@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from pipelines import bundle as bundle_module
 from pipelines.bundle import Bundle
 from tests.conftest import ROOT
 from transforms import DataError
@@ -19,6 +20,41 @@ def test_a_bundle_is_found_by_its_name_and_by_its_folder(monkeypatch, tmp_path):
         Bundle.find("gone")
     with pytest.raises(DataError, match=f"{tmp_path}: is not a bundle"):
         Bundle(tmp_path)
+
+
+def test_the_working_folder_s_bundles_come_before_those_of_the_program(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.find("lungs").root == ROOT / "bundles" / "lungs"
+    Bundle.find("lungs").copy("bundles")
+    assert Bundle.find("lungs").root.resolve() == tmp_path / "bundles" / "lungs"
+    assert Bundle.names() == ["abdomen", "lungs", "opacity", "pneumonia"]
+    with pytest.raises(DataError, match="There are abdomen, lungs, opacity, pneumonia"):
+        Bundle.find("gone")
+
+
+def test_what_pip_installed_is_not_to_be_changed_and_what_is_in_a_clone_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.find("lungs", to_change=True).root == ROOT / "bundles" / "lungs"
+    monkeypatch.setattr(bundle_module, "IN_CLONE", False)
+    with pytest.raises(DataError, match="is installed, and .* radbundles init bundles lungs"):
+        Bundle.find("lungs", to_change=True)
+    Bundle.find("lungs").copy("bundles")
+    assert Bundle.find("lungs", to_change=True).root.resolve() == tmp_path / "bundles" / "lungs"
+
+
+def test_a_copy_holds_what_is_shipped_and_replaces_nothing(tmp_path):
+    lungs = Bundle(ROOT / "bundles" / "lungs")
+    copied = lungs.copy(tmp_path)
+    names = {path.relative_to(copied).as_posix() for path in copied.rglob("*") if path.is_file()}
+    assert names == set(lungs.shipped()) and {"models/model.pt", "configs/train.json", "LICENSE"} <= names
+    (copied / "configs" / "train.json").write_text("mine")
+    with pytest.raises(DataError, match="lungs: is there already, and is kept"):
+        lungs.copy(tmp_path)
+    assert (copied / "configs" / "train.json").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["lungs"]
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written"):
+        lungs.copy(tmp_path / "file")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 
@@ -48,7 +49,10 @@ def test_a_bug_is_shown_with_its_traceback(console, capsys):
     assert shown.startswith("Traceback") and "test_errors.py" in shown and "KeyError: 'missing'" in shown
 
 
-def test_the_notice_of_an_optional_decoder_is_left_out_and_no_other(console):
+def test_the_notices_of_an_optional_decoder_are_left_out_and_no_other(console, caplog):
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").warning("nvImageCodec is not available")
+    logging.getLogger("monai.data.image_reader").warning("something else")
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
     warnings.warn("NvImgCodecPydicomReader: not registered", stacklevel=1)
     warnings.warn("something else", stacklevel=1)
     assert [str(warning.message) for warning in console] == ["something else"]

@@ -19,7 +19,8 @@ class RandWarpd(RandBatchd):
     """Mirrors, rotates, shears, scales, shifts and bends 2D images and masks alike, in one resampling for the batch.
 
     Each image has a warp of its own. Not invertible: for training. Floating-point values are interpolated linearly; in
-    masks (integers, 0 or 1) a pixel is inside if at least half of it is. What comes from beyond the border is 0.
+    masks (integers, 0 or 1, or 2 where it is not known) a pixel is inside, or unknown, if at least half of it is. What
+    comes from beyond the border is 0.
 
     Args:
         keys: tensors of shape (B, C, x, y), all of one B, x and y.
@@ -77,12 +78,19 @@ class RandWarpd(RandBatchd):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         tensors = {key: d[key] for key in self.key_iterator(d)}
-        stack = torch.cat([tensor.to(torch.float32) for tensor in tensors.values()], dim=1)
+        parts_of = {key: _parts(tensor) for key, tensor in tensors.items()}
+        stack = torch.cat([part for parts in parts_of.values() for part in parts], dim=1)
         self.randomize(len(stack))
         moved = grid_sample(stack, self._grid(stack), mode="bilinear", padding_mode="zeros", align_corners=False)
-        parts = moved.split([tensor.shape[1] for tensor in tensors.values()], dim=1)
-        for (key, tensor), part in zip(tensors.items(), parts, strict=True):
-            d[key] = part if tensor.is_floating_point() else (part >= 0.5).to(tensor.dtype)
+        at = 0
+        for key, tensor in tensors.items():
+            parts = []
+            for part in parts_of[key]:
+                parts.append(moved[:, at : at + part.shape[1]])
+                at += part.shape[1]
+            if not tensor.is_floating_point():
+                parts = [(part >= 0.5).to(tensor.dtype) for part in parts]
+            d[key] = parts[0] if len(parts) == 1 else parts[0] + parts[0] * parts[1]
         return d
 
     def _grid(self, stack: torch.Tensor) -> torch.Tensor:
@@ -101,3 +109,10 @@ class RandWarpd(RandBatchd):
         if self.elastic:
             origin += smooth_fields(2 * self.bend[:, ::-1], stack, align_corners=True)
         return origin.movedim(1, -1)
+
+
+def _parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """What is interpolated of a tensor, float32: itself; of a mask with unknown pixels all within, and the unknown."""
+    if tensor.is_floating_point() or not (tensor > 1).any():
+        return [tensor.to(torch.float32)]
+    return [(tensor > 0).to(torch.float32), (tensor > 1).to(torch.float32)]

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -89,8 +90,8 @@ def atomic_write(path: os.PathLike | str, mode: str = "w", private: bool = False
     Raises:
         DataError: as :func:`atomic_path`.
     """
-    newline = None if "b" in mode else ""
-    with atomic_path(path, private) as scratch, open(scratch, mode, newline=newline) as file:
+    text = {} if "b" in mode else {"newline": "", "encoding": "utf-8"}  # the same on every system
+    with atomic_path(path, private) as scratch, open(scratch, mode, **text) as file:  # type: ignore[call-overload]
         yield file
 
 
@@ -115,13 +116,31 @@ def remove_unfinished(folders: Sequence[os.PathLike | str]) -> None:
 
 
 def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":
+        return _is_alive_on_windows(process)
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # sends nothing; on Windows it would end the process
     except ProcessLookupError:
         return False
     except OSError:  # of another user
         pass
     return True
+
+
+def _is_alive_on_windows(process: int) -> bool:
+    """By kernel32's OpenProcess and GetExitCodeProcess."""
+    import ctypes
+
+    query_limited_information, access_denied, still_active = 0x1000, 5, 259
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = ctypes.c_void_p(kernel.OpenProcess(query_limited_information, False, process))
+    if not handle:
+        return ctypes.get_last_error() == access_denied  # type: ignore[attr-defined]  # of another user
+    code = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return code.value == still_active
 
 
 def set_aside(*paths: Path) -> None:

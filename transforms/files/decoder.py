@@ -24,6 +24,8 @@ try:
 except ImportError:  # Windows has no such limits
     fcntl = resource = None  # type: ignore[assignment]
 
+HAS_LIMITS = resource is not None and sys.platform == "linux"  # macOS refuses one of address space
+
 LENGTH = struct.Struct("<I")
 CHUNK = 2**22  # values of a volume that are scaled at a time
 OUT_OF_MEMORY = "out of memory"
@@ -149,7 +151,7 @@ def _said(error: Exception) -> str:
 
 def _limit(memory: int | None) -> None:
     """Set the limits for a file: of address space, in bytes, and of life, which ends with the parent's. Or set none."""
-    if resource is None:
+    if not HAS_LIMITS:
         return
     highest = resource.getrlimit(resource.RLIMIT_AS)[1]
     wanted = highest if memory is None else memory
@@ -169,7 +171,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print must not get between the answers
-    if resource is not None:
+    if HAS_LIMITS:
         signal.signal(signal.SIGIO, signal.SIG_DFL)  # which ends the process, in the middle of a library too
         fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold a patient's image

@@ -139,8 +139,9 @@ def decode(dataset: Dataset, path: Path, limits: Limits = LIMITS) -> np.ndarray:
         if frames != 1 or samples != 1:
             raise DataError(f"{path}: has {frames} frames of {samples} samples a pixel. Save one frame in grey.")
         check_size(rows, columns, path)
-        if os.path.getsize(path) > MAX_FILE:
-            raise DataError(f"{path}: has {os.path.getsize(path)} bytes; at most {MAX_FILE} are read. Leave it out.")
+        size = os.path.getsize(path) if path.exists() else 0  # a dataset in memory has no file
+        if size > MAX_FILE:
+            raise DataError(f"{path}: has {size} bytes; at most {MAX_FILE} are read. Leave it out.")
         compressed = syntax.is_encapsulated
         frame = _frame(dataset.PixelData, path) if compressed else b""
     try:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from ..errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"  # the file's name
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+LOCKED_BYTE = 2**30  # on Windows, where nobody else can read what is locked: far behind what the file says
 _held: set[Path] = set()  # by this process
 
 
@@ -26,9 +32,9 @@ _held: set[Path] = set()  # by this process
 def locked(folder: os.PathLike | str) -> Iterator[None]:
     """Hold a folder's lock while the block runs. A process that holds it already goes on.
 
-    The kernel keeps the lock (POSIX ``fcntl``, over NFS too) and lets go of it when the process ends, however it ends,
-    so a lock cannot go stale: a file that a killed run has left is taken over. What it says is for people: the host,
-    the process and since when.
+    The kernel keeps the lock (POSIX ``fcntl``, over NFS too; on Windows ``msvcrt``) and lets go of it when the process
+    ends, however it ends, so a lock cannot go stale: a file that a killed run has left is taken over. What it says is
+    for people: the host, the process and since when.
 
     Args:
         folder: made where missing.
@@ -49,8 +55,13 @@ def locked(folder: os.PathLike | str) -> Iterator[None]:
         yield
     finally:
         _held.discard(path)
-        path.unlink(missing_ok=True)  # before the lock goes with the file: nobody may lock what is then removed
-        os.close(file)
+        if fcntl is not None:
+            path.unlink(missing_ok=True)  # before the lock goes with the file: nobody may lock what is then removed
+            os.close(file)
+        else:
+            os.close(file)
+            with suppress(OSError):  # Windows removes no file that is open, as it is to who has locked it meanwhile
+                path.unlink()
 
 
 def _acquire(path: Path) -> int:
@@ -58,7 +69,7 @@ def _acquire(path: Path) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             if error.errno in NOT_SUPPORTED:
                 logger.warning("%s: cannot be locked on this file system: see to it that one run writes there", path)
@@ -82,14 +93,24 @@ def _acquire(path: Path) -> int:
     about = {"host": socket.gethostname(), "process": os.getpid()}
     about["since"] = datetime.now().astimezone().isoformat(timespec="seconds")
     os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps(about).encode(), 0)
+    os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, json.dumps(about).encode())
     return file
+
+
+def _lock(file: int) -> None:
+    if fcntl is not None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
 
 def _holder(file: int) -> str:
     """Who holds a lock, in words; nothing if its file does not say."""
     try:
-        about = json.loads(os.pread(file, 1000, 0))
+        os.lseek(file, 0, os.SEEK_SET)
+        about = json.loads(os.read(file, 1000))
         return f"process {int(about['process'])} on {about['host']}, since {about['since']}"
     except (ValueError, KeyError, TypeError):
         return ""

@@ -71,8 +71,13 @@ def picture_levels(path: Path, limits: Limits = LIMITS) -> tuple[np.ndarray, np.
     integers = _decoded(path, limits, stored=False)
     if integers.dtype.itemsize > 2:  # 16 bits, which Pillow may give as 32
         integers = integers.clip(0, 65535).astype(np.uint16)
-    most = np.iinfo(integers.dtype).max
-    return integers, np.arange(most + 1, dtype=np.float32) / most
+    return integers, full_range(integers.dtype)
+
+
+def full_range(kind: np.dtype) -> np.ndarray:
+    """The value of each integer of 8 or 16 bits without a sign, float32, 0 black to 1 white."""
+    most = np.iinfo(kind).max
+    return np.arange(most + 1, dtype=np.float32) / most
 
 
 def grey_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:

@@ -12,6 +12,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 
+from .temperature import before_temperature, with_temperature
+
 ROUNDING = 1e-5  # by which an interpolated probability can exceed those that it lies between
 
 
@@ -24,10 +26,12 @@ class BackToImaged(MapTransform):
     Args:
         keys: probabilities of shape (1, size, size), in the network's grid; they become masks of shape (1, x, y),
             uint8, 1 where the probability is at or above the threshold. Their memory has rows of x.
-        threshold: 0 to 1.
+        threshold: 0 to 1, of probabilities after the temperature.
         image_key: the image as the network sees it, a MetaTensor whose metadata has the affine of its file
             (``original_affine``) and the columns and rows of its file (``file_shape``).
         probability_key: where the probabilities go, float32 of shape (1, x, y), or None if they are not needed.
+        temperature: that logits are divided by, pixel by pixel in the image's grid, where it was fitted. A mask at 0.5
+            is the same at every temperature.
 
     Raises:
         ValueError: if the affines say anything else than that the image was resized and padded.
@@ -39,9 +43,11 @@ class BackToImaged(MapTransform):
         threshold: float,
         image_key: str = "image",
         probability_key: str | None = None,
+        temperature: float = 1.0,
     ):
         super().__init__(keys)
-        self.threshold = threshold
+        self.threshold = before_temperature(threshold, temperature)
+        self.temperature = temperature
         self.image_key = image_key
         self.probability_key = probability_key
 
@@ -56,6 +62,7 @@ class BackToImaged(MapTransform):
             mask, full = upsampled(probability.T, axes[1], axes[0], self.threshold, self.probability_key is not None)
             d[key] = MetaTensor(torch.from_numpy(mask.T)[None], meta=meta)
             if full is not None:
+                full = with_temperature(full, self.temperature)
                 d[self.probability_key] = MetaTensor(torch.from_numpy(full.T)[None], meta=meta)
         return d
 

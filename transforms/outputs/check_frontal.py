@@ -69,7 +69,7 @@ class CheckFrontald(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d["check"] = frontal_check(np.asarray(d[key][0].cpu()))
+            d["check"] = {**frontal_check(np.asarray(d[key][0].cpu())), **d.get("check", {})}
             if not d["check"]["frontal"]:
                 name = d[key].meta.get("filename_or_obj", "an image")
                 logger.warning("%s: may not be a frontal chest radiograph: %s", name, "; ".join(d["check"]["reasons"]))
@@ -77,12 +77,15 @@ class CheckFrontald(MapTransform):
 
 
 class SaveCheckd(SaveFiled):
-    """Writes the check of each image as JSON beside its mask.
+    """Writes the check of each image as JSON beside its mask, where there is one.
 
     Args:
         keys: what knows the file of the image, a MetaTensor.
         layout: gives the name of each file.
     """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        return super().__call__(data) if "check" in data else dict(data)
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
         with atomic_write(path) as file:

@@ -1,6 +1,6 @@
 """What a DICOM header must say before anything is computed from it, and what is computed: refused where it cannot be.
 
-A wrong number would make a wrong image without any error: here it becomes one. Knows no modality.
+A wrong number would make a wrong image without any error: here it becomes one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ except ImportError:  # pydicom 2, which MONAI Label pins
     from pydicom.pixel_data_handlers.util import get_expected_length  # type: ignore[no-redef]
 
 PIXEL_SPACING_MM = (0.01, 10.0)  # in the plane of an image: from microscopic to coarser than any radiograph or CT
+RADIOGRAPHS = ("CR", "DX", "RG")  # modalities: computed, digital and film radiography, PS3.3 C.7.3.1.1.1
+# In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
+SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever sign: 16 bits hold 65,535
 
 
@@ -29,6 +32,12 @@ def named(keyword: str) -> str:
     """A tag as errors name it, such as ``WindowCenter (0028,1050)``."""
     tag = Tag(keyword)
     return f"{keyword} ({tag.group:04X},{tag.element:04X})"
+
+
+def other_modality(header: Dataset) -> str | None:
+    """Why a header is not a radiograph's by its Modality, or None if it is one's."""
+    found = header.get("Modality") or "missing"
+    return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
 
 
 def number(
@@ -94,6 +103,29 @@ def check_spacing(
             f"{path}: {what} is {found} mm; it must be from {bounds[0]:g} to {bounds[1]:g} mm. Correct it, or export "
             "the image again."
         )
+
+
+def pixel_spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
+    """The distance between pixel centres in millimetres along (x, y), or None where the file does not say.
+
+    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3. Twice 0 is how some say that they do
+    not know it.
+
+    Raises:
+        DataError: if the first tag that says it cannot be right.
+        ValueError: as :func:`transforms.files.dicom.check_representation`.
+    """
+    for tag in SPACING_TAGS:
+        check_representation(dataset, tag)
+        value = dataset.get(tag)
+        if value in (None, "") or list(np.atleast_1d(value)) in ([], [0, 0]):
+            continue
+        if not isinstance(value, Sequence) or len(value) != 2:
+            raise DataError(f"{path}: {named(tag)} is {value}; it must be two numbers. Correct the tag.")
+        rows_apart, columns_apart = (float(distance) for distance in value)
+        check_spacing((columns_apart, rows_apart), named(tag), path)
+        return columns_apart, rows_apart
+    return None
 
 
 def check_length(dataset: Dataset, length: int, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,22 +17,23 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from tqdm import tqdm
 
 from ..errors import DataError
 from ..files.dicom import first_bytes, naming, open_dicom
 from ..files.names import image_name
 from ..files.nifti import is_nifti, open_nifti
 from ..files.picture import is_picture
+from ..progress_bar import progress
 from .ct import CTReader
 from .ct_series import TAGS as CT_TAGS
 from .ct_series import is_localizer
+from .header import other_modality
 from .radiograph import HEADER_TAGS, RadiographReader
 
 logger = logging.getLogger(__name__)
 
-RADIOGRAPHS = ("CR", "DX", "RG")  # modalities: computed, digital and film radiography, PS3.3 C.7.3.1.1.1
 TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
+NAMES_HAVE_CASE = sys.platform not in ("win32", "darwin")  # or a.png and A.png are one file
 PICTURE = "is a PNG or JPEG picture"
 Header = Dataset | str  # of a DICOM file, or what the file is instead
 
@@ -113,17 +115,42 @@ def index_images(
         paths += [Path(parent) / name for name in sorted(names) if not name.startswith(".")]
     with ThreadPoolExecutor() as pool:
         headers = pool.map(_read_header, paths)
-        progress = tqdm(headers, total=len(paths), desc="reading headers", unit="file", disable=None)
-        files = dict(zip(paths, progress, strict=True))
+        files = dict(zip(paths, progress(headers, len(paths), "reading headers", "file"), strict=True))
+    index = _sorted_out(files, reader, root)
+    _drop_clashes(index)
+    index.cases.sort(key=lambda case: case.path)
+    index.left_out.sort()
+    return index
+
+
+def _sorted_out(files: dict[Path, Header], reader: CTReader | RadiographReader, root: Path) -> Index:
     index = Index([], [])
     if isinstance(reader, CTReader):
         _find_series(files, reader, root, index)
     else:
         _find_radiographs(files, reader, root, index)
-    _drop_clashes(index)
-    index.cases.sort(key=lambda case: case.path)
-    index.left_out.sort()
     return index
+
+
+def find_image(path: os.PathLike | str, reader: CTReader | RadiographReader) -> Case:
+    """The one radiograph in a file; or the one CT in a folder with nothing below it that counts, or in a NIfTI file.
+
+    Raises:
+        DataError: if there is none, with what :func:`index_images` would leave it out for, or if there are several.
+    """
+    path = Path(path)
+    paths = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if path.is_dir() and isinstance(reader, RadiographReader):
+        raise DataError(f"{path}: is a folder. Give the file of a radiograph.")
+    with ThreadPoolExecutor() as pool:
+        headers = dict(zip(paths, pool.map(_read_header, paths), strict=True))
+    index = _sorted_out(headers, reader, path if path.is_dir() else path.parent)
+    if len(index.cases) == 1:
+        return index.cases[0]
+    if index.cases:
+        raise DataError(f"{path}: holds {len(index.cases)} series. Give the folder of one, or the list of its files.")
+    reason = index.left_out[0][1].rstrip(".") if index.left_out else "holds no file. Give the folder of one series"
+    raise DataError(f"{path}: {reason}.")
 
 
 def find_images(
@@ -176,7 +203,7 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
     def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
             return _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
-        return _other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
+        return other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
 
     for path, header in files.items():
         if why_not := _refused(path, check, path, header):
@@ -250,11 +277,6 @@ def _copy_of(header: Dataset, path: Path, seen: dict[str, Path]) -> str | None:
     return None if first == path else f"is a copy of {first}: both have the same SOPInstanceUID (0008,0018)"
 
 
-def _other_modality(header: Dataset) -> str | None:
-    found = header.get("Modality") or "missing"
-    return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
-
-
 def _no_hounsfield(path: Path) -> str | None:
     if open_nifti(path).get_data_dtype().itemsize == 1:
         return "its voxels have 8 bits, which cannot hold Hounsfield units: it may be a segmentation"
@@ -263,8 +285,9 @@ def _no_hounsfield(path: Path) -> str | None:
 
 def _drop_clashes(index: Index) -> None:
     """Two cases whose outputs would have one name: the second is left out."""
-    first: dict[Path, Case] = {}
+    first: dict[str, Case] = {}
     for case in list(index.cases):
-        known = first.setdefault(case.path.parent / image_name(case.path), case)
+        name = str(case.path.parent / image_name(case.path))
+        known = first.setdefault(name if NAMES_HAVE_CASE else name.casefold(), case)
         if known is not case:
             index.leave_out(case, f"its outputs would be named as those of {known.path}. Rename it")

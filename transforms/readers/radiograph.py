@@ -21,17 +21,16 @@ from pydicom.errors import InvalidDicomError
 
 from ..errors import DataError
 from ..files.bounds import check_regular, check_size
-from ..files.dicom import check_representation, decode, first_bytes, naming, open_dicom, raw_element
+from ..files.dicom import decode, first_bytes, naming, open_dicom, raw_element
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
-from ..files.picture import is_picture, open_picture, picture_levels
+from ..files.picture import full_range, is_picture, open_picture, picture_levels
 from ..files.worker import MEMORY_GB, SECONDS, Limits
 from ..grid.levels import LEVELS
 from .display import display_levels
-from .header import check_bits, check_length, check_spacing, check_values, named
+from .header import SPACING_TAGS, check_bits, check_length, check_spacing, check_values, pixel_spacing
+from .held import HeldRadiograph
 from .metadata import metadata
 
-# In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
-SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
 HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
@@ -91,13 +90,13 @@ class RadiographReader(ImageReader):
     def verify_suffix(self, filename: Sequence[os.PathLike | str] | os.PathLike | str) -> bool:
         return True  # DICOM files often have no extension; the content decides
 
-    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path:
+    def read(self, data: Sequence[os.PathLike | str] | os.PathLike | str, **kwargs: Any) -> Path | HeldRadiograph:
         # LoadImage turns any error that `read` raises into the text of its own error, but lets errors of `get_data`
         # through. So the file is opened there.
         paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
         if len(paths) != 1:
             raise DataError(f"a radiograph is one file, but {len(paths)} were given, the first {paths[:1]}.")
-        return Path(paths[0])
+        return paths[0] if isinstance(paths[0], HeldRadiograph) else Path(paths[0])
 
     def open(self, path: os.PathLike | str) -> tuple[Opened, tuple[float, float] | None]:
         """Open a file, without reading its pixels, and check all that can be checked without them.
@@ -130,6 +129,19 @@ class RadiographReader(ImageReader):
             dataset = read_dicom(path)
         return dataset, self._spacing(path, dataset)
 
+    def _open_held(self, held: HeldRadiograph) -> tuple[Dataset | np.ndarray, tuple[float, float] | None]:
+        if isinstance(held.opened, Dataset):
+            with naming(held.path):
+                check_complete(held.opened, held.path)
+            return held.opened, self._spacing(held.path, held.opened)
+        rows, columns = held.opened.shape
+        check_size(rows, columns, held.path)
+        if held.spacing is None and self.unknown_spacing == "refuse":
+            raise DataError(
+                f"{held.path}: its pixel spacing is needed. Give spacing=(rows apart, columns apart), in millimetres."
+            )
+        return held.opened, held.spacing
+
     def check(self, path: Path, header: Dataset) -> tuple[float, float] | None:
         """Check all that a DICOM header, of :data:`HEADER_TAGS` at least, says without its pixels.
 
@@ -154,8 +166,12 @@ class RadiographReader(ImageReader):
             )
         return spacing
 
-    def get_data(self, img: Path) -> tuple[np.ndarray, dict]:
-        opened, spacing = self.open(img)
+    def get_data(self, img: Path | HeldRadiograph) -> tuple[np.ndarray, dict]:
+        opened: Opened | np.ndarray
+        if isinstance(img, HeldRadiograph):
+            (opened, spacing), img = self._open_held(img), img.path
+        else:
+            opened, spacing = self.open(img)
         more: dict[str, Any] = {}
         with naming(img):
             if isinstance(opened, nibabel.Nifti1Image):
@@ -177,11 +193,14 @@ class RadiographReader(ImageReader):
         }
 
 
-def _levels(opened: Dataset | Image, path: Path, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
+def _levels(opened: Dataset | Image | np.ndarray, path: Path, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
     """Decode a file: integers of shape (rows, columns), and the value of each, float32, 0 black to 1 white."""
     if isinstance(opened, Dataset):
         return display_levels(decode(opened, path, limits), opened, path)
-    integers, levels = picture_levels(path, limits)
+    if isinstance(opened, np.ndarray):
+        integers, levels = opened, full_range(opened.dtype)
+    else:
+        integers, levels = picture_levels(path, limits)
     check_values(levels[[integers.min(), integers.max()]], path)
     return integers, levels
 
@@ -216,6 +235,16 @@ def read_dicom(path: Path) -> Dataset:
         raise DataError(f"{path}: not a DICOM file: {first_bytes(path)}. Remove it, or export it again.") from error
     except Exception as error:  # a damaged file can fail in pydicom or struct
         raise DataError(f"{path}: cannot be read as DICOM, it may be cut short ({error}). Copy it again.") from error
+    check_complete(dataset, path)
+    return dataset
+
+
+def check_complete(dataset: Dataset, path: Path) -> None:
+    """Check that a dataset can be a radiograph and has all its pixels. Optional tags without a value are removed.
+
+    Raises:
+        DataError: if not.
+    """
     for tag in OPTIONAL_TAGS:  # anonymisers leave them without a value
         if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
             del dataset[tag]
@@ -228,30 +257,6 @@ def read_dicom(path: Path) -> Dataset:
     stored = raw_element(dataset, "PixelData")
     there = min(stored.length, path.stat().st_size - stored.value_tell) if stored.value is None else len(stored.value)
     check_length(dataset, there, path)
-    return dataset
-
-
-def pixel_spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
-    """The distance between pixel centres in millimetres along (x, y), or None where the file does not say.
-
-    DICOM stores it as row spacing (y), then column spacing (x): PS3.3 10.7.1.3. Twice 0 is how some say that they do
-    not know it.
-
-    Raises:
-        DataError: if the first tag that says it cannot be right.
-        ValueError: as :func:`transforms.files.dicom.check_representation`.
-    """
-    for tag in SPACING_TAGS:
-        check_representation(dataset, tag)
-        value = dataset.get(tag)
-        if value in (None, "") or list(np.atleast_1d(value)) in ([], [0, 0]):
-            continue
-        if not isinstance(value, Sequence) or len(value) != 2:
-            raise DataError(f"{path}: {named(tag)} is {value}; it must be two numbers. Correct the tag.")
-        rows_apart, columns_apart = (float(distance) for distance in value)
-        check_spacing((columns_apart, rows_apart), named(tag), path)
-        return columns_apart, rows_apart
-    return None
 
 
 def _check_is_radiograph(dataset: Dataset, path: Path) -> None:

@@ -17,10 +17,12 @@ def test_arguments_reach_the_function(call):
 
 def test_another_cross_validation_can_be_evaluated_and_compared_with(call):
     line = "crossvalidate opacity --manifest FILE --dataset_dir DIR --output OUT --trained A --against B --seed 7"
+    line += " --unknown_spacing pixels"
     _, settings = call(line, cross_validation, "cross_validate")
     assert settings == {
         **{"manifest": "FILE", "dataset_dir": "DIR", "output_dir": "OUT", "folds": 5, "seed": 7},
         **{"overlays": (), "evaluation": (), "trained": "A", "against": "B"},  # epochs: those of the bundle
+        "reader#unknown_spacing": "pixels",
     }
 
 

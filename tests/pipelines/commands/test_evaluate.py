@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 
 import pandas as pd
+import pytest
 import torch
 
+from networks.weights import FITTED
 from pipelines.__main__ import main
 from pipelines.bundle import Bundle
 from pipelines.documents import card
@@ -92,3 +95,67 @@ def test_overlays_of_the_evaluation_alone_change_what_is_measured(tmp_path):
 def test_card_takes_the_folders_of_reports(call):
     given, settings = call("card lungs eval/test eval/validation", card, "fill_card")
     assert given == ["lungs", ["eval/test", "eval/validation"]] and settings == {}
+
+
+def test_what_calibrate_fits_goes_with_predictions_reports_and_packages(tmp_path, capsys):
+    """Temperature and predicted Dice of a bundle's own model."""
+    data, bundle, out = tmp_path / "data", tmp_path / "lungs", tmp_path / "out"
+    phantoms.draw_phantoms(data, patients=34, size=64, truth="lungs")
+    manifest = json.loads((data / "manifest.json").read_text())
+    entries = [entry for split in ("training", "validation", "test") for entry in manifest[split]]
+    manifest |= {"training": entries[:2], "validation": entries[2:28], "test": entries[28:]}
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    shutil.copytree(ROOT / "bundles" / "lungs", bundle, ignore=shutil.ignore_patterns("cache", "phantoms", "eval"))
+    about = bundle / "models" / "model.json"
+    plain = {name: value for name, value in json.loads(about.read_text()).items() if name not in FITTED}
+    about.write_text(json.dumps(plain))
+    predict = ["predict", str(bundle), "--input", str(tmp_path / "in"), "--output", str(out)]
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(data / manifest["test"][name == "b.png"]["image"], tmp_path / "in" / name)
+    assert main([*predict, "--calibrated"]) == 2
+    assert "no temperature was fitted to these weights" in capsys.readouterr().err
+
+    given = ["--dataset_dir", str(data), "--manifest", f"{data}/manifest.json", "--output", str(tmp_path / "eval")]
+    assert main(["calibrate", str(bundle), *given]) == 0
+    fitted = json.loads(about.read_text())
+    assert {name: fitted[name] for name in plain} == plain and fitted["quality"]["cases"] == {
+        "fitted": 13,
+        "calibrated": 13,
+    }
+    assert main([*predict, "--no-overlays"]) == 0
+    assert main([*predict, "--no-overlays", "--calibrated"]) == 0
+    records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    done = [record for record in records if record["status"] == "done"]
+    assert [record["temperature"] for record in done] == [1.0, 1.0, fitted["temperature"], fitted["temperature"]]
+    assert json.loads((out / "summary.json").read_text())["temperature"] == fitted["temperature"]
+    for record in done:
+        check = json.loads((out / f"{record['case'][0]}_check.json").read_text())
+        assert check["quality"] == record["quality"] and record["quality"]["level"] == 0.9 and "frontal" in check
+        assert record["quality"]["outside"] or record["quality"]["interval"][0] <= record["quality"]["predicted_dice"]
+
+    assert main(["report", str(bundle), *given]) == 0
+    report = json.loads((tmp_path / "eval" / "test" / "report.json").read_text())
+    assert report["predicted_dice"]["cases"] == 6 and report["calibration"]["temperature"] == fitted["temperature"]
+    assert "Predicted and true Dice" in (tmp_path / "eval" / "test" / "report.html").read_text()
+    assert main(["package", str(bundle), "--out", str(tmp_path / "lungs.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "lungs.zip") as archive:
+        assert json.loads(archive.read("lungs/models/model.json")) == fitted
+
+
+@pytest.mark.parametrize(
+    ("bundle", "change", "message"),
+    [
+        ("abdomen", {}, "gives labels, not probabilities, so there is nothing to calibrate"),
+        ("lungs", {"validation": []}, "its validation list is empty"),
+        ("lungs", {"weights": "gone.pt"}, "gone.pt: no such file"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_told(cohort, tmp_path, capsys, monkeypatch, bundle, change, message):
+    monkeypatch.chdir(ROOT)
+    manifest = json.loads((cohort / "manifest.json").read_text())
+    weights = ["--weights", change.pop("weights")] if "weights" in change else []
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    given = ["--dataset_dir", str(cohort), "--manifest", str(tmp_path / "manifest.json")]
+    assert main(["calibrate", bundle, *given, *weights]) == 1
+    assert message in capsys.readouterr().err

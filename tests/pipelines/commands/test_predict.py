@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import shutil
+import sys
+
 import pytest
 
 from pipelines.__main__ import main
@@ -14,14 +20,22 @@ def test_two_folders_are_all_that_must_be_given(call, misused):
     given, settings = call("predict lungs --input DIR --output OUT", predict, "predict")
     assert given == ["lungs"]
     expected = {"dataset_dir": "DIR", "output_dir": "OUT", "overlays": (), "fractional": False, "report": False}
-    assert settings == expected | {"keep_free_text": False, "hide_names": False, "retry": False, "pictures": True}
+    assert settings == expected | {
+        "keep_free_text": False,
+        "hide_names": False,
+        "retry": False,
+        "pictures": True,
+        "calibrated": False,
+        "quiet": False,
+    }
     assert "required: --input, --output" in misused("predict lungs")
 
 
 def test_arguments_reach_the_function(call):
     line = (
         "predict pneumonia --input DIR --output OUT --format seg --fractional --report --submission CSV --weights FILE "
-        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash --overlay_size 512"
+        "--overlays a b --image_size 64 --unknown_spacing pixels --keep-free-text --names hash --overlay_size 512 "
+        "--calibrated"
     )
     given, settings = call(line, predict, "predict")
     assert given == ["pneumonia"]
@@ -29,7 +43,7 @@ def test_arguments_reach_the_function(call):
         **{"dataset_dir": "DIR", "output_dir": "OUT", "format": "seg", "fractional": True, "report": True},
         **{"submission": "CSV", "weights": "FILE", "overlays": ["a", "b"], "image_size": 64},
         **{"reader#unknown_spacing": "pixels", "retry": False, "keep_free_text": True, "hide_names": True},
-        **{"overlay_size": 512, "pictures": True},
+        **{"overlay_size": 512, "pictures": True, "calibrated": True, "quiet": False},
     }
 
 
@@ -52,3 +66,59 @@ def test_ends_with_the_code_that_says_how_many_were_done(monkeypatch, code):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(predict, "predict", lambda bundle, **settings: code)
     assert main(["predict", "lungs", "--input", "DIR", "--output", "OUT"]) == code
+
+
+@pytest.fixture
+def images(cohort, tmp_path):
+    """Two radiographs, and one that was cut short; their names are those of patients."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    first, second = sorted((cohort / "stage_2_train_images").iterdir())[:2]
+    shutil.copy(first, folder / "DOE_JANE.dcm")
+    (folder / "ROE_JOHN.dcm").write_bytes(second.read_bytes()[:1500])
+    return folder
+
+
+def test_the_summary_is_all_of_stdout_where_it_is_asked_for(images, tmp_path, capfd):
+    line = ["predict", "lungs", "--input", str(images), "--output", str(tmp_path / "out"), "--json"]
+    assert main(line) == 1
+    said = capfd.readouterr()
+    summary = json.loads(said.out)
+    assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["cases"] == 2 and summary["exit_code"] == 1 and len(summary["failed"]) == 1
+    assert "done in" in said.err and "cut short" in said.err
+    assert main([*line, "--quiet"]) == 1
+    said = capfd.readouterr()
+    assert json.loads(said.out)["done_before"] == 1 and "cases done" not in said.err and "cut short" in said.err
+    assert main(["predict", "lungs", "--input", "gone", "--output", str(tmp_path / "other"), "--json"]) == 2
+    said = capfd.readouterr()
+    assert said.out == "" and "error: gone: no such folder. Give the folder of the images" in said.err
+
+
+def test_quiet_says_what_failed_and_no_more(images, tmp_path, capfd):
+    assert main(["predict", "lungs", "--input", str(images), "--output", str(tmp_path / "out"), "--quiet"]) == 1
+    said = capfd.readouterr()
+    assert "ROE_JOHN.dcm: FAILED: " in said.out and "cases done" not in said.out and "done in" not in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_shows_a_bar_that_names_nobody(images, tmp_path, capfd, monkeypatch, quiet):
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        more = ["--quiet"] if quiet else []
+        assert main(["predict", "lungs", "--input", str(images), "--output", str(tmp_path / "out"), *more]) == 1
+        terminal.flush()
+        os.set_blocking(reader, False)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(reader, 65536)
+            except BlockingIOError:
+                break
+    os.close(reader)
+    assert (b"predicting lungs: 100%" in shown, b"reading headers: 100%" in shown) == (not quiet, not quiet)
+    assert b"DOE" not in shown and b"ROE" not in shown
+    out = capfd.readouterr().out
+    assert "ROE_JOHN.dcm: FAILED" in out and "DOE_JANE" not in out  # the bar stands for what is done

@@ -136,3 +136,17 @@ def test_folder_without_pairs(tmp_path):
     picture(tmp_path / "images" / "1.png")
     with pytest.raises(DataError, match=r"can be used \(1 left out, the first: images/1.png: it has no mask\)"):
         build(tmp_path)
+
+
+def test_masks_that_count_in_what_lies_behind_the_heart_are_marked(tmp_path):
+    for number in range(4):
+        for source in ("one", "children"):
+            picture(tmp_path / source / "images" / f"{source}_{number}.png")
+            picture(tmp_path / source / "masks" / f"{source}_{number}.png")
+    found = build(tmp_path, behind_heart=["children"])
+    assert len(found) == 8
+    assert all(entry.get("behind_heart", False) == image.startswith("children") for image, entry in found.items())
+    listed = datalist(tmp_path / "m.json", tmp_path, "training")
+    assert all(entry.get("behind_heart", False) == ("children" in entry["image"]) for entry in listed)
+    with pytest.raises(DataError, match="adults: no such folder. --behind_heart takes folders below"):
+        build(tmp_path, behind_heart=["adults"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from pipelines.__main__ import main
 from pipelines.prediction.predict import Prediction, predict
 from pipelines.prediction.records import STARTED, Records
 from pipelines.prediction.stages import Stages
+from pipelines.resuming.saved_model import add_to_model
 from tests.running import bundle_of, held_by_another, small
 from transforms import CTReader, DataError, DiskError
 from transforms.files.atomic import atomic_write
@@ -143,6 +145,29 @@ def test_probabilities_in_the_image_s_grid_are_there_where_they_are_asked_for(tr
     if "fractional" in more:
         (written,) = (tmp_path / "out").rglob("1.2.840.1_seg.dcm")
         assert len(np.unique(pydicom.dcmread(written).pixel_array)) > 2
+
+
+def test_a_temperature_changes_how_sure_predictions_are(tree, tmp_path, settings):
+    """Odds become their square root at temperature 2, in segmentations and boxes; masks at 0.5 are the same."""
+    weights = Path(shutil.copy(settings["pneumonia"]["weights"], tmp_path / "model.pt"))
+    add_to_model(weights, hashlib.sha256(weights.read_bytes()).hexdigest(), {"temperature": 2.0})
+    own = {"pneumonia": settings["pneumonia"] | {"weights": str(weights), "box_confidence": 0.0}}
+    values, masks, boxes = [], [], []
+    for calibrated in (False, True):
+        out = tmp_path / "out"
+        assert run("pneumonia", tree, out, own, format="seg", fractional=True, calibrated=calibrated) == 1
+        assert summary(out)["done_before"] == 0 and summary(out)["temperature"] == 1 + calibrated
+        values.append(pydicom.dcmread(out / "cr" / "1.2.840.1_seg.dcm").pixel_array / 255)
+        record = Records(out, "").last["cr/1.2.840.1"]
+        assert record["temperature"] == 1 + calibrated
+        boxes.append(record["boxes"])
+        run("pneumonia", tree, tmp_path / "masks", own, format="png", calibrated=calibrated)
+        masks.append(np.asarray(Image.open(next((tmp_path / "masks").rglob("*1_mask.png")))))
+    odds = np.sqrt(values[0] / np.maximum(1 - values[0], 1e-9))
+    np.testing.assert_allclose(values[1], odds / (1 + odds), atol=1.01 / 255)
+    assert not np.allclose(values[0], values[1], atol=2 / 255) and np.array_equal(*masks)
+    assert [box for _, box in boxes[0]] == [box for _, box in boxes[1]] != []
+    assert all(0.5 <= after < before for (before, _), (after, _) in zip(*boxes, strict=True))
 
 
 def test_nothing_is_done_twice_and_what_failed_is_tried_again(tree, tmp_path, settings):

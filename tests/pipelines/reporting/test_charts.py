@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipelines.reporting.charts import distribution, forest
+from pipelines.calibration.coverage import coverage
+from pipelines.reporting.charts import distribution, forest, predicted_against_true
 from pipelines.reporting.intervals import mean_interval
 
 
@@ -24,3 +25,12 @@ def test_groups_are_told_in_words():
     values = pd.Series(np.linspace(0.5, 1, 40))
     interval = mean_interval(values, pd.Series(range(40)))
     assert f"sex F: {interval}" in forest([("sex", "F", interval)], interval, "dice").text
+
+
+def test_predicted_dice_is_told_in_words_even_where_no_case_is_inside():
+    table = pd.DataFrame({"dice": [0.9, 0.8, 0.95], "predicted": [0.92, np.nan, 0.94], "outside": [False, True, False]})
+    table = table.assign(low=table["predicted"] - 0.05, high=table["predicted"] + 0.05)
+    found = predicted_against_true(table, coverage(table, 0.9))
+    assert "3 cases with a truth; 33% are outside what the fit knows; of the others 100% (16% to 100%)" in found.text
+    none = table[table["outside"]]
+    assert predicted_against_true(none, coverage(none, 0.9)).text.endswith("100% are outside what the fit knows.")

@@ -8,8 +8,8 @@ import os
 import pytest
 import torch
 
-from networks import WeightsError, load_weights
-from pipelines.resuming.saved_model import write_model
+from networks import WeightsError, load_weights, read_fitted
+from pipelines.resuming.saved_model import add_to_model, write_model
 
 
 @pytest.mark.parametrize("described", [True, False], ids=["with its hash", "as before there were hashes"])
@@ -47,3 +47,25 @@ def test_the_same_weights_make_the_same_file(tmp_path):
         write_model({"weight": torch.ones(1, 1)}, tmp_path / name / "model.pt", {}, tmp_path / name / "model.json")
     one, other = ((tmp_path / name / "model.pt").read_bytes() for name in "ab")
     assert one == other and b"unfinished" not in one
+
+
+def test_what_is_fitted_later_stays_with_its_weights_alone(tmp_path):
+    """A new model, of whatever training, has none of it; nor has a file that was put in the place of the weights."""
+    path, about = tmp_path / "model.pt", tmp_path / "model.json"
+    write_model({"weight": torch.ones(1)}, path, {"epoch": 1}, about)
+    sha256 = json.loads(about.read_text())["sha256"]
+    add_to_model(path, sha256, {"temperature": 1.5, "quality": {"level": 0.9}})
+    add_to_model(path, sha256, {"temperature": 1.25})
+    assert json.loads(about.read_text()) == {
+        "epoch": 1,
+        "sha256": sha256,
+        "temperature": 1.25,
+        "quality": {"level": 0.9},
+    }
+    add_to_model(path, sha256, {"quality": None})
+    assert read_fitted(path) == {"temperature": 1.25}
+    write_model({"weight": torch.zeros(1)}, path, {"epoch": 2}, about)
+    assert read_fitted(path) == {} and json.loads(about.read_text())["epoch"] == 2
+    torch.save({"weight": torch.ones(2)}, path)
+    with pytest.raises(WeightsError, match="is damaged, or not the file"):
+        add_to_model(path, sha256, {"temperature": 1.0})

@@ -99,3 +99,19 @@ def test_angle_scale_shear_and_shift_are_uniform_and_independent():
     assert (
         transform.bend[warped].std() == pytest.approx(0.03 / 3**0.5, rel=0.03) and np.abs(transform.bend).max() <= 0.03
     )
+
+
+def test_what_is_unknown_in_a_mask_moves_with_it():
+    """Each pixel is what the mask of lungs and the mask of unknown pixels become, each moved by itself."""
+    lungs = torch.zeros(2, 1, 30, 20, dtype=torch.uint8)
+    lungs[:, :, 5:22, 4:16] = 1
+    unknown = torch.zeros_like(lungs)
+    unknown[:, :, 12:22, 4:16] = 1
+    ranges = {"mirror": 0.5, "rotate": 0.4, "scale": 0.2, "shift": 0.1, "elastic": 0.03}
+    image = ITEM["image"][:2]
+    both, alone, apart = (
+        moved(seed=3, item={"image": image, "label": label}, **ranges)[1]["label"]
+        for label in (lungs + unknown, lungs, unknown)
+    )
+    assert torch.equal(both, alone + alone * apart) and both.dtype == torch.uint8
+    assert {0, 1, 2} == set(both.unique().tolist())

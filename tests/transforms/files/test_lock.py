@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from tests.running import held_by_another
 from transforms import DataError
+from transforms.files import lock
 from transforms.files.lock import locked
+
+
+def locking(file, mode, length):
+    """What msvcrt's does to the bytes from where the file stands."""
+    assert mode == 2
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, 0, os.SEEK_CUR)
+
+
+@pytest.fixture(params=["posix", "windows"], autouse=True)
+def system(request, monkeypatch):
+    """Both ways to lock a file; the second one by what is here."""
+    if request.param == "windows":
+        monkeypatch.setattr(lock, "fcntl", None)
+        monkeypatch.setattr(lock, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking), raising=False)
 
 
 @pytest.fixture

@@ -82,3 +82,18 @@ def test_an_image_that_was_turned_is_not_taken_for_one_that_was_resized(fitted):
     data["image"].affine = data["image"].affine @ torch.diag(torch.tensor([1.03, 1, 1, 1], dtype=torch.float64))
     with pytest.raises(ValueError, match="a.png: the image was not only resized and padded"):
         BackToImaged("pred", 0.5)({**data, "pred": probability(data["image"], 0)})
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_a_temperature_is_applied_in_the_image_s_grid(fitted, threshold):
+    """Masks at 0.5 stay the same to the pixel; others are those of the probabilities that come with them."""
+    _, data = fitted(120, 75)
+    pred = probability(data["image"], 0)
+    plain = BackToImaged("pred", threshold, probability_key="probability")({**data, "pred": pred})
+    found = BackToImaged("pred", threshold, probability_key="probability", temperature=2.0)({**data, "pred": pred})
+    p = np.asarray(plain["probability"], float)
+    odds = np.sqrt(p / np.maximum(1 - p, 1e-12))
+    np.testing.assert_allclose(found["probability"], odds / (1 + odds), atol=1e-5)
+    assert torch.equal(found["pred"], plain["pred"]) == (threshold == 0.5)
+    sure = (found["probability"] - threshold).abs() > 1e-5
+    assert torch.equal(found["pred"][sure] > 0, found["probability"][sure] >= threshold)

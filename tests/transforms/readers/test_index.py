@@ -14,7 +14,8 @@ from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
-from transforms import CTReader, DataError, RadiographReader, find_images, index_images
+from transforms import CTReader, DataError, RadiographReader, find_image, find_images, index_images
+from transforms.readers import index as index_module
 
 
 def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom, tmp_path, caplog):
@@ -50,6 +51,36 @@ def test_outputs_of_an_earlier_run_and_second_images_of_a_name_are_no_inputs(wri
     found = find_images(tmp_path / "in", RadiographReader("pixels"), tmp_path / "in" / "out")
     assert found == [{"image": str(kept)}]
     assert f"a.png: its outputs would be named as those of {kept}" in caplog.text
+
+
+def test_names_that_differ_in_case_alone_are_one_where_the_file_system_takes_them_for_one(
+    write_dicom, tmp_path, monkeypatch
+):
+    for name in ("in/a.dcm", "in/A.dcm", "in/Sub/b.dcm"):
+        write_dicom(np.arange(24, dtype=np.uint8).reshape(4, 6), name=name)
+    for have_case, cases in ((True, ["A.dcm", "b.dcm", "a.dcm"]), (False, ["A.dcm", "b.dcm"])):
+        monkeypatch.setattr(index_module, "NAMES_HAVE_CASE", have_case)
+        index = index_images(tmp_path / "in", RadiographReader())
+        assert [case.path.name for case in index.cases] == cases
+        assert len(index.left_out) == 3 - len(cases)
+
+
+def test_one_image_is_found_by_its_path(write_dicom, ct_cohort, tmp_path):
+    path = write_dicom(np.arange(24, dtype=np.uint8).reshape(4, 6), name="in/a.dcm")
+    assert find_image(path, RadiographReader()).image == str(path)
+    patients = sorted((ct_cohort / "train_images").iterdir())
+    series = next(patients[0].iterdir())
+    assert find_image(series, CTReader()).image == str(series)
+    both = tmp_path / "both"
+    both.mkdir()
+    for number, patient in enumerate(patients[:2]):
+        for file in next(patient.iterdir()).iterdir():
+            shutil.copy(file, both / f"{number}-{file.name}")
+    with pytest.raises(DataError, match="both: holds 2 series. Give the folder of one"):
+        find_image(both, CTReader())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no file"):
+        find_image(tmp_path / "empty", CTReader())
 
 
 def test_index_says_why_a_series_is_left_out(tmp_path, ct_cohort):

@@ -1,0 +1,64 @@
+"""Tells one kind of image from others by what a segmentation network's contracting path has made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.networks.layers import SkipConnection
+from monai.networks.nets import UNet
+from torch import nn
+
+
+@torch.no_grad()
+def bottom_features(network: UNet, images: torch.Tensor) -> torch.Tensor:
+    """The mean and the greatest value of each channel at the bottom of a U-Net.
+
+    In float32 and without hooks, so that the same image gives the same features on every processor and in every thread.
+
+    Args:
+        network: MONAI's, in evaluation mode.
+        images: of shape (N, C, H, W), as the network takes them.
+
+    Returns:
+        float32 of shape (N, 2 * the channels of the lowest level), means first.
+    """
+    parameter = next(network.parameters())
+    x, level = torch.as_tensor(images).to(parameter), network.model
+    while isinstance(level, nn.Sequential) and len(level) > 1 and isinstance(level[1], SkipConnection):
+        x, level = level[0](x), level[1].submodule
+    x = level(x).cpu()
+    return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+
+class ImageClassifier:
+    """A linear classifier of images on the features of :func:`bottom_features`; a copy shares the network.
+
+    Args:
+        network: that the classifier was fitted on the features of.
+        fitted: ``weights``, one a feature, and ``bias``, whose sum is the logit of the image being of the kind; and
+            ``threshold``, the probability below which it counts as another. None: nothing was fitted.
+
+    Raises:
+        ValueError: from a call, if there are more or fewer weights than features.
+    """
+
+    def __init__(self, network: UNet, fitted: Mapping[str, Any] | None):
+        self.network = network
+        self.fitted = fitted
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ImageClassifier:
+        return self  # nothing in it changes, and a thread needs no network of its own
+
+    def __call__(self, image: torch.Tensor) -> tuple[float, float] | None:
+        """Of an image of shape (C, H, W): the probability that it is of the kind, and the threshold, both 0 to 1."""
+        if self.fitted is None:
+            return None
+        features = bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+        weights = self.fitted["weights"]
+        if len(weights) != len(features):
+            raise ValueError(f"the classifier has {len(weights)} weights, the network {len(features)} features.")
+        logit = math.fsum(value * weight for value, weight in zip(features, weights, strict=True)) + self.fitted["bias"]
+        return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0))), self.fitted["threshold"]

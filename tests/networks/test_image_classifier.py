@@ -1,0 +1,53 @@
+"""The classifier of images on a U-Net's features, beside torch's own hooks and a sum by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from networks import ImageClassifier, UNetWithHead, bottom_features
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return UNetWithHead(2, 1, 1, channels=[4, 6, 8], strides=[2, 2], num_res_units=1).eval()
+
+
+def test_the_features_are_what_the_lowest_level_gives_when_the_network_runs(network):
+    images, seen = torch.rand(3, 1, 32, 32), []
+    lowest = network.model[1].submodule[1].submodule
+    hook = lowest.register_forward_hook(lambda module, given, output: seen.append(output))
+    with torch.no_grad():
+        network(images)
+    hook.remove()
+    assert seen[0].shape == (3, 8, 8, 8)
+    expected = torch.cat([seen[0].flatten(2).mean(2), seen[0].flatten(2).max(2).values], 1)
+    torch.testing.assert_close(bottom_features(network, images), expected)
+
+
+def test_the_probability_is_the_logistic_function_of_the_weighted_features(network):
+    image = torch.rand(1, 32, 32)
+    weights = [0.1 * number for number in range(16)]
+    probability, threshold = ImageClassifier(network, {"weights": weights, "bias": -0.3, "threshold": 0.2})(image)
+    logit = float(bottom_features(network, image[None])[0] @ torch.tensor(weights)) - 0.3
+    assert probability == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5) and threshold == 0.2
+
+
+def test_nothing_fitted_says_nothing_and_what_does_not_fit_is_refused(network):
+    assert ImageClassifier(network, None)(torch.rand(1, 32, 32)) is None
+    with pytest.raises(ValueError, match="has 1 weights, the network 16 features"):
+        ImageClassifier(network, {"weights": [1.0], "bias": 0.0, "threshold": 0.5})(torch.rand(1, 32, 32))
+
+
+def test_threads_and_copies_give_what_one_gives(network):
+    images = [torch.rand(1, 32, 32) for _ in range(16)]
+    classifier = ImageClassifier(network, {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
+    alone = [classifier(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(copy.deepcopy(classifier), images)) == alone
+    assert len({probability for probability, _ in alone}) == 16

@@ -1,0 +1,1 @@
+"""How good a mask probably is, from what the network says of it."""
