@@ -18,9 +18,9 @@ NAMES = {
     """,
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        KeepPartsd LabelMapReader MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout PredictDiced
-        RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd
-        SaveOverlayd SaveVolumeOverlayd before_temperature
+        KeepPartsd LabelMapReader LeaveOutUnknownd MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout
+        PredictDiced RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd
+        SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd UnknownBehindHeartd before_temperature
     """,
     "torch.nn": """
         BCEWithLogitsLoss
@@ -37,7 +37,7 @@ NAMES = {
         ConstantLR CosineAnnealingLR OneCycleLR
     """,
     "networks": """
-        ClassicUNet FocalBCEDiceLoss UNetWithHead VolumeInferer prepare
+        ClassicUNet FocalBCEDiceLoss ImageClassifier KnownLoss UNetWithHead VolumeInferer prepare
     """,
     "torch.nn.parallel": """
         DistributedDataParallel
