@@ -146,6 +146,16 @@ class Bundle:
         return self.root / WEIGHTS
 
     @property
+    def card(self) -> Path:
+        """Its model card."""
+        return self.root / "docs" / "README.md"
+
+    @property
+    def figures(self) -> Path:
+        """Where the figures of its model card are from; it need not be there."""
+        return self.root / "docs" / "figures.json"
+
+    @property
     def logging(self) -> Path:
         """Its logging configuration."""
         return self.root / CONFIGS / "logging.conf"

@@ -27,8 +27,8 @@ NAMES = {
     """,
     "pipelines": """
         Agreement AveragedWeights BatchOnDevice CachedDataset CachedSlices ClassReport EpochLog EvaluationReport
-        LeakageAudit MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms
-        draw_phantoms
+        LeakageAudit MLFlowLog MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState
+        draw_ct_phantoms draw_phantoms
     """,
     "torch.optim": """
         Adam AdamW
