@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +23,12 @@ from ..bundle import Bundle
 from ..prediction.flow import cores, flow
 from ..prediction.model import Inference
 
+logger = logging.getLogger(__name__)
+
 FALSE_ALARMS = 0.003  # of the kind, that are taken for others
 PENALTY = 0.01  # scikit-learn's C: there are more features than images of some kinds
 FOLDS, LEAST = 5, 20
+TURNED = 30  # frontal radiographs that are turned to be others
 BATCH_SIZE = 16
 
 
@@ -70,8 +74,55 @@ def fit_classifier(features: np.ndarray, of_kind: np.ndarray, false_alarms: floa
     }
 
 
-def features_of(bundle: Bundle, weights: os.PathLike | str, folders: Sequence[os.PathLike | str]) -> np.ndarray:
+def fit_frontal(
+    bundle: Bundle,
+    weights: os.PathLike | str,
+    frontal: Sequence[os.PathLike | str],
+    others: Sequence[os.PathLike | str],
+) -> dict[str, Any]:
+    """Fit what tells frontal chest radiographs from other images, for :class:`transforms.CheckFrontald`.
+
+    Some of the frontal ones, turned by one, two and three quarters, count as others too: masks of them are no good.
+
+    Args:
+        bundle: whose network is used.
+        weights: of that network.
+        frontal: folders of frontal chest radiographs.
+        others: folders of other images that may come by mistake, such as lateral radiographs and pictures of CT.
+
+    Returns:
+        as :func:`fit_classifier`.
+
+    Raises:
+        DataError, WeightsError: as :func:`features_of` and :func:`fit_classifier`.
+    """
+    kind = features_of(bundle, weights, frontal)
+    every = max(1, len(kind) // TURNED)
+    turned = [features_of(bundle, weights, frontal, quarters, every) for quarters in (1, 2, 3)]
+    features = np.concatenate([kind, features_of(bundle, weights, others), *turned])
+    fitted = fit_classifier(features, np.arange(len(features)) < len(kind))
+    logger.info(
+        "frontal check, cross-validated: %.1f %% of %d other images found at %.1f %% false alarms of %d frontal ones",
+        *(100 * fitted["found"], fitted["others"], 100 * FALSE_ALARMS, fitted["images"]),
+    )
+    return fitted
+
+
+def features_of(
+    bundle: Bundle,
+    weights: os.PathLike | str,
+    folders: Sequence[os.PathLike | str],
+    quarters: int = 0,
+    every: int = 1,
+) -> np.ndarray:
     """What the network makes of the images in folders: :func:`networks.bottom_features`, of shape (images, features).
+
+    Args:
+        bundle: whose network is used.
+        weights: of that network.
+        folders: whose images are taken.
+        quarters: of a turn, by which the images are turned before.
+        every: so many-th image is taken.
 
     Raises:
         DataError: if a folder has no image that the bundle takes, or an image cannot be read.
@@ -79,18 +130,17 @@ def features_of(bundle: Bundle, weights: os.PathLike | str, folders: Sequence[os
     """
     parser = bundle.read(["inference"], weights=str(weights))
     inference, reader = Inference(parser, boxes=False), parser.get_parsed_content("reader")
-    cases = []
+    images: list[Any] = []
     for folder in folders:
         found = index_images(Path(folder), reader).cases
         if not found:
             raise DataError(f"{folder}: has no image that {bundle.name} takes.")
-        cases += [case.image for case in found]
+        images += [case.image for case in found]
 
-    def read(image: Any) -> dict:
-        return inference.read({"image": image})
+    def read(image: Any) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(inference.read({"image": image})["image"])).rot90(quarters, (1, 2))
 
-    def features(batch: Sequence[dict]) -> Sequence[np.ndarray]:
-        images = torch.stack([torch.as_tensor(np.asarray(data["image"])) for data in batch])
-        return list(bottom_features(inference.network, images).numpy())
+    def features(batch: Sequence[torch.Tensor]) -> Sequence[np.ndarray]:
+        return list(bottom_features(inference.network, torch.stack(list(batch))).numpy())
 
-    return np.stack([row for _, row in flow(cases, read, features, np.asarray, cores(), BATCH_SIZE)])
+    return np.stack([row for _, row in flow(images[::every], read, features, np.asarray, cores(), BATCH_SIZE)])

@@ -131,16 +131,26 @@ def add_calibrate(parser: ArgumentParser) -> None:
     add_data(parser)
     add_weights(parser)
     add_unknown_spacing(parser)
+    for name, text in (("frontal", "frontal chest radiographs, and"), ("others", "others, to tell them apart (lungs)")):
+        parser.add_argument(f"--{name}", nargs="+", default=(), metavar="DIR", help=f"folders of {text}")
     parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
 
 
-def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -> None:
+def run_calibrate(
+    bundle: str,
+    output_dir: str | None = None,
+    frontal: Sequence[str] = (),
+    others: Sequence[str] = (),
+    **settings: Any,
+) -> None:
     from transforms import DataError
 
     from ..bundle import Bundle
     from ..calibration.calibrate import calibrate
+    from ..calibration.classifier import fit_frontal
     from ..manifests.manifest import read_manifest
     from ..reporting.measured import Measured
+    from ..resuming.saved_model import add_to_model
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("calibrate needs --manifest and --dataset_dir: give both.")
@@ -151,6 +161,10 @@ def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -
     manifest = read_manifest(settings["manifest"])
     if not manifest["validation"]:
         raise DataError(f"{settings['manifest']}: its validation list is empty. Give a manifest that has one.")
+    if bool(frontal) != bool(others):
+        raise DataError("give folders of both kinds of images, --frontal and --others, or of neither.")
+    if frontal and "classifier" not in found.read(["inference"]).get():
+        raise DataError(f"{found.name}: has no check of frontal radiographs: leave out --frontal and --others.")
     folder, weights = Path(output_dir or found.root / "eval"), Path(settings.get("weights", found.weights))
     if not weights.is_file():
         raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
@@ -161,6 +175,8 @@ def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -
     cases = measured.cases.assign(dice=measured.values["dice"])
     threshold = found.read(["train", "evaluate"]).get("threshold")
     calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
+    if frontal:
+        add_to_model(weights, sha256, {"classifier": fit_frontal(found, weights, frontal, others)})
 
 
 def add_compare(parser: ArgumentParser) -> None:

@@ -72,6 +72,15 @@ def test_features_are_those_that_a_prediction_judges_by(folder):
     assert ImageClassifier(inference.network, fitted)(image)[0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-3)
 
 
+def test_images_are_turned_and_left_out_as_asked(folder, tmp_path):
+    bundle = Bundle.find(ROOT / "bundles" / "lungs")
+    for name in ("0.png", "2.png"):
+        Image.open(folder / name).rotate(-90, expand=True).save(tmp_path / name)  # clockwise, as x runs before y
+    turned = features_of(bundle, bundle.weights, [folder], quarters=1, every=2)
+    by_pillow = [features_of(bundle, bundle.weights, [tmp_path]), features_of(bundle, bundle.weights, [tmp_path], 2)]
+    assert len(turned) == 2 and min(np.abs(turned - rows).max() for rows in by_pillow) < 0.05 * np.abs(turned).max()
+
+
 def test_a_folder_without_images_is_named(tmp_path):
     bundle = Bundle.find(ROOT / "bundles" / "lungs")
     with pytest.raises(DataError, match="has no image that lungs takes"):
