@@ -169,14 +169,19 @@ def run_calibrate(
     if not weights.is_file():
         raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
     sha256 = found.algorithm(weights).weights
+    classifier = None
+    if frontal:  # first, since it fails where a folder is wrong
+        kept = ("overlays", "image_size", "force_weights", "reader#unknown_spacing")
+        same = {key: settings[key] for key in kept if key in settings}
+        classifier = fit_frontal(found, weights, frontal, others, **same)
     _evaluate_once(found, "validation", folder, weights, **settings)
     measured = Measured.read(folder / "validation")
     assert measured.pixels is not None  # which bundles of one class keep
     cases = measured.cases.assign(dice=measured.values["dice"])
     threshold = found.read(["train", "evaluate"]).get("threshold")
     calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
-    if frontal:
-        add_to_model(weights, sha256, {"classifier": fit_frontal(found, weights, frontal, others)})
+    if classifier is not None:
+        add_to_model(weights, sha256, {"classifier": classifier})
 
 
 def add_compare(parser: ArgumentParser) -> None:
