@@ -19,6 +19,7 @@ VERBS = (
     evaluate.REPORT,
     evaluate.COMPARE,
     predict.PREDICT,
+    predict.LISTEN,
     crossvalidate.CROSSVALIDATE,
     timing.BENCHMARK,
     export.EXPORT,
