@@ -7,6 +7,7 @@ import logging.config
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class Listener:
         bundle: what segments.
         spool: the folder of what waits, see :class:`pipelines.archive.spool.Spool`.
         store: who gets the answers.
-        host, port: where to listen.
+        host: of this machine, where to listen.
+        port: of it.
         title: its own title.
         allowed: titles that senders may have.
         settle: seconds without another image, after which a series is complete.
@@ -88,7 +90,7 @@ class Listener:
                 (self.spool.made / RECORDS).unlink(missing_ok=True)  # of jobs that are gone
             self.work = SeriesWork(self.ready)
             taken_up = self.spool.waiting
-            with Steps() as steps:
+            with suppress(Stopped), Steps() as steps:
                 server = serve(
                     self.title, self.host, self.port, self.allowed, self.bundle.is_volumetric, self.spool.put
                 )
@@ -101,10 +103,9 @@ class Listener:
                         steps.check()
                         if not self._step():
                             time.sleep(PAUSE)
-                except Stopped:
-                    logger.info("stopped; what waits is taken up by the same command")
                 finally:
                     server.shutdown()
+            logger.info("stopped; what waits is taken up by the same command")
 
     def _step(self) -> bool:
         """Segment one series and send what can be sent. Returns whether there was a series."""

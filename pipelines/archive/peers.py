@@ -124,7 +124,8 @@ def serve(
 
     Args:
         title: what a sender must call.
-        host, port: of this machine, to listen at.
+        host: of this machine, to listen at.
+        port: of it.
         allowed: titles that a sender may have; any, if empty.
         volumes: whether CT is taken, or radiographs.
         keep: is called with the UIDs of the series and the instance, and the file. A sender is told that its image was

@@ -46,7 +46,8 @@ class Spool:
         """Keep an image: when this returns, it outlives a power cut.
 
         Args:
-            series, instance: UIDs, as :func:`uids.uid_in` gives them.
+            series: its UID, as :func:`uids.uid_in` gives it.
+            instance: its UID, alike.
             content: of the file.
 
         Raises:
@@ -55,9 +56,8 @@ class Spool:
         """
         with self.lock:
             path = self.incoming / series / f"{instance}.dcm"
-            if new := not path.exists():
-                if self.waiting >= self.limit:
-                    raise FullError
+            if (new := not path.exists()) and self.waiting >= self.limit:
+                raise FullError
             with atomic_write(path, "wb", private=True) as file:
                 file.write(content)
                 file.flush()
@@ -68,13 +68,18 @@ class Spool:
             self.arrived[series] = time.monotonic()
 
     def take(self, settle: float) -> None:
-        """Make jobs of the series of which no image came for ``settle`` seconds."""
+        """Make jobs of the series of which no image came for ``settle`` seconds.
+
+        From here on images go by numbers, so that no UID gets into a log.
+        """
         with self.lock:
             now = time.monotonic()
             for folder in sorted(self.incoming.iterdir()):
                 if now - self.arrived.setdefault(folder.name, now) >= settle:
                     job = self.images / f"{time.time_ns():020d}"  # in the order of their coming
                     job.mkdir(mode=0o700)
+                    for number, path in enumerate(sorted(folder.glob("*.dcm")), start=1):
+                        os.rename(path, folder / f"image-{number:04d}.dcm")
                     os.rename(folder, job / SERIES)
                     del self.arrived[folder.name]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,9 +28,10 @@ def listener(tmp_path):
         command = [sys.executable, "-m", "pipelines", "listen", "lungs", "--port", str(port), "--settle", "1"]
         command += ["--spool", str(tmp_path / "spool"), "--store", f"{archive.title}@127.0.0.1:{archive.port}", *more]
         log = open(tmp_path / "listen.log", "a")  # noqa: SIM115
+        before = (tmp_path / "listen.log").stat().st_size
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         running.append(process)
-        wait(lambda: "listens as" in (tmp_path / "listen.log").read_text()[log.tell() :] or echoes(port))
+        wait(lambda: "listens as" in (tmp_path / "listen.log").read_text()[before:])
         return process
 
     start.port, start.spool, start.log = port, tmp_path / "spool", tmp_path / "listen.log"
