@@ -18,9 +18,8 @@ def services():
 
 
 def images(service):
-    return (
-        [service["image"]] if "image" in service else re.findall(r"FROM (\S+)", service["build"]["dockerfile_inline"])
-    )
+    built = service.get("build", {}).get("dockerfile_inline", "")
+    return [service["image"]] if "image" in service else re.findall(r"FROM (\S+)", built)
 
 
 def test_ports_are_those_of_this_machine(services):

@@ -28,7 +28,7 @@ try:
     from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
     from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # it makes its names as it is imported
 except ImportError as error:
-    raise DataError("Listening needs the package pynetdicom: run pip install 'pynetdicom>=3'.") from error
+    raise DataError("Listening needs the package pynetdicom: run pip install 'radbundles[archive]'.") from error
 
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs the UIDs of everything that it handles
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from .uids import uid_in
 try:
     from dicomweb_client.web import DICOMwebClient
 except ImportError as error:
-    raise DataError("DICOMweb needs the package dicomweb-client: run pip install 'dicomweb-client>=0.60'.") from error
+    raise DataError("DICOMweb needs the package dicomweb-client: run pip install 'radbundles[archive]'.") from error
 
 logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)  # it logs the UIDs of everything that it handles
 

@@ -20,7 +20,7 @@ ONE = [{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "0020000E": {"vr": "UI", "Va
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Starts a service that answers one request after the other as told: (status, JSON). Gives what it was asked too."""
+    """Starts a service that answers as told, one (status, JSON) a request. Gives what it was asked too."""
     monkeypatch.setattr(service, "WAITS", (0.0, 0.0))
     running = []
 

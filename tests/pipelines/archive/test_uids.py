@@ -13,13 +13,9 @@ def test_uids_are_given_back(value):
     assert uid_in(dataset, "SeriesInstanceUID") == value
 
 
-@pytest.mark.parametrize(
-    "value", ["", ".", "..", "../1.2", "1.2/3", "1.2\\3", "/etc", "1..2", "1.2\n", "9" * 65, "\u0661"]
-)
+@pytest.mark.parametrize("value", ["", ".", "..", "../1.2", "1.2/3", "1.2\\3", "/etc", "1..2", "9" * 65, "\u0661"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_what_could_be_a_path_is_refused(value):
     dataset = Dataset.from_json({"0020000E": {"vr": "UI", "Value": [value]}})
-    dataset.is_little_endian = True
-    if str(dataset.get("SeriesInstanceUID", "")) == "1.2\n".strip():
-        pytest.skip("pydicom strips it")
     with pytest.raises(DataError, match="SeriesInstanceUID is .* which is no UID"):
         uid_in(dataset, "SeriesInstanceUID")
