@@ -17,7 +17,7 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 # What a JSON file beside weights may hold of what was fitted to them after their training
-FITTED = {"temperature", "quality", "calibrated_on"}
+FITTED = {"temperature", "quality", "calibrated_on", "classifier"}
 
 
 class WeightsError(ValueError):
@@ -109,14 +109,14 @@ def read_about(path: os.PathLike | str, sha256: str | None = None) -> dict[str, 
 
 
 def read_fitted(path: os.PathLike | str) -> dict[str, Any]:
-    """What was fitted to a model on its validation split, after its training, as the JSON file beside it holds it.
+    """What was fitted to a model after its training, as the JSON file beside it holds it.
 
     Args:
         path: the file of weights.
 
     Returns:
-        ``temperature``, ``quality`` and ``calibrated_on``, as far as they are there; nothing if the weights are not the
-        ones that the JSON file describes, since of others it says nothing.
+        ``temperature``, ``quality``, ``calibrated_on`` and ``classifier``, as far as they are there; nothing if the
+        weights are not the ones that the JSON file describes, since of others it says nothing.
 
     Raises:
         WeightsError: as :func:`read_about`.

@@ -14,6 +14,7 @@ MODULES = {
     "EpochLog": "training.log",
     "EvaluationReport": "evaluation.binary_report",
     "LeakageAudit": "manifests.leakage",
+    "MLFlowLog": "training.log",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
     "Model": "prediction.model",
     "ReadAhead": "prediction.batches",

@@ -18,6 +18,7 @@ VERBS = (
     evaluate.CALIBRATE,
     evaluate.REPORT,
     evaluate.COMPARE,
+    evaluate.CARD,
     predict.PREDICT,
     predict.LISTEN,
     crossvalidate.CROSSVALIDATE,

@@ -14,6 +14,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from networks import read_fitted
 from transforms import DataError
 from transforms.files.atomic import writing
 
@@ -145,6 +146,16 @@ class Bundle:
         return self.root / WEIGHTS
 
     @property
+    def card(self) -> Path:
+        """Its model card."""
+        return self.root / "docs" / "README.md"
+
+    @property
+    def figures(self) -> Path:
+        """Where the figures of its model card are from; it need not be there."""
+        return self.root / "docs" / "figures.json"
+
+    @property
     def logging(self) -> Path:
         """Its logging configuration."""
         return self.root / CONFIGS / "logging.conf"
@@ -169,6 +180,22 @@ class Bundle:
         digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         version = f"{self.metadata['version']}, weights {digest[:12]}"
         return Algorithm(self.metadata["name"], version, digest)
+
+    def temperature(self, weights: os.PathLike | str) -> float:
+        """What was fitted to weights to make their probabilities as sure as they should be, see ``calibrate``.
+
+        Raises:
+            DataError: if nothing was, or the bundle gives no probabilities.
+        """
+        if not self.gives_probabilities:
+            raise DataError(f"{self.name}: gives labels, not probabilities: leave out --calibrated.")
+        fitted = read_fitted(weights)
+        if "temperature" not in fitted:
+            raise DataError(
+                f"{weights}: no temperature was fitted to these weights. Run python -m pipelines calibrate first, or "
+                "leave out --calibrated."
+            )
+        return fitted["temperature"]
 
     def files(self, names: Sequence[str]) -> list[str]:
         """The paths of configurations and overlays, as MONAI's bundle commands take them.

@@ -18,6 +18,9 @@ import torch
 from PIL import Image
 
 from pipelines.__main__ import main
+from pipelines.documents.schemas import read_described
+from pipelines.provenance import is_of, weights_hash
+from pipelines.reporting.report import write_report
 from tests.conftest import ROOT
 from tests.running import BUNDLES, RADIOGRAPHS, Trained, bundle_of, draw, refused, run, small
 from transforms import CTReader
@@ -103,12 +106,21 @@ def test_evaluation_leaves_metrics_and_pictures_without_identities(trained, capl
     assert set(os.listdir(report)) == {"metrics.json", "metrics.csv", rows} | pictures | more
     table = pd.read_csv(report / rows)
     assert len(table) == len(trained.manifest["test"])
-    for name, value in json.loads((report / "metrics.json").read_text()).items():
-        if not isinstance(value, (list, dict)):
+    metrics = read_described(report / "metrics.json", "metrics", "")
+    told = metrics.pop("evaluated")
+    assert (told["weights"], told["split"]) == (weights_hash(trained.weights), "test")
+    assert is_of(report, trained.weights, trained.cohort / "manifest.json", "test")
+    for name, value in metrics.items():
+        if name != "$schema":
             assert name in caplog.text and (value is None or np.isfinite(value))
     written = caplog.text + (report / rows).read_text() + (report / "metrics.csv").read_text()
     for entry in trained.manifest["test"]:
         assert Path(entry["image"]).stem not in written and entry["patient_id"] not in written
+    page = write_report(
+        bundle_of(trained.name), report, trained.data["manifest"], trained.cohort, weights=trained.weights
+    )
+    assert read_described(report / "report.json", "report", "")["evaluated"] == told
+    assert ("Confusion of classes" in page.read_text()) == bundle_of(trained.name).is_volumetric
     if rows == "images.csv":  # in the images' own grid
         assert (table["tp"] + table["fp"] + table["fn"] + table["tn"] == 96 * 96).all()
 

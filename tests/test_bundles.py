@@ -57,7 +57,7 @@ MAY_DIFFER = {
     "lungs": {
         "train": AVERAGED | TESTED_EACH_EPOCH | {"train#fitting"},
         "evaluate": {"initialize", "validate#handlers", "averaging"},
-        "inference": {"postprocessing"},
+        "inference": {"classifier", "postprocessing"},
         "multi_gpu_train": {"test#sampler", "test#dataloader", "train#trainer"},
         "usual_way": {"averaged"},
     },

@@ -40,10 +40,10 @@ def main():
                 importlib.import_module(module.name)
     from transforms.files.lock import fcntl
     assert fcntl is None
-    assert command(["phantoms", "drawn", "--truth", "lungs", "--patients", "30", "--size", "64"]) == 0
+    assert command(["phantoms", "drawn", "--truth", "lungs", "--patients", "20", "--size", "64"]) == 0
     assert command(["predict", "lungs", "--input", "drawn/images", "--output", "out"]) == 0
     assert not list(Path("out").rglob(".*"))
-    assert len(json.loads(Path("out/summary.json").read_text(encoding="utf-8"))["done"]) == 30
+    assert len(json.loads(Path("out/summary.json").read_text(encoding="utf-8"))["done"]) == 20
     found = pipelines.Model("lungs").predict("drawn/images/phantom_000.png")
     assert found.mask.shape == (64, 64) and found.mask.any()
 

@@ -70,8 +70,8 @@ class Listener:
             raise DataError(f"--host {host}: others can send there. Say who may: --allow TITLE.")
         self.bundle, self.host, self.port, self.settle = bundle, host, port, settle
         self.folder, self.limit = Path(os.path.abspath(spool)), limit
-        places = {"dataset_dir": self.folder / "images", "output_dir": self.folder / "made"}
-        self.ready = Prediction(bundle, **places, format=format, pictures=False, **settings)
+        images, made = self.folder / "images", self.folder / "made"
+        self.ready = Prediction(bundle, images, made, format=format, pictures=False, **settings)
         if not self.ready.needs_dicom:
             raise DataError(f"--format {format}: answers are DICOM. Give --format seg.")
         self.tries, self.next_try = 0, 0.0

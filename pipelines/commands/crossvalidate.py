@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(bundle: str, **settings: Any) -> None:
     from ..bundle import Bundle
-    from ..reporting.cross_validation import cross_validate
+    from ..crossvalidation.cross_validation import cross_validate
 
     found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)

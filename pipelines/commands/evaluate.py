@@ -1,4 +1,4 @@
-"""``evaluate``: a bundle's model on one split. ``report``: a page on that. ``compare``: with another model.
+"""``evaluate``: a model on one split, and a page on that. ``report``, ``compare``, ``card``: of what was measured.
 
 ``calibrate``: what an evaluation of the validation split tells of how sure the model may be.
 """
@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .verb import Verb, add_bundle, add_data, add_unknown_spacing, add_weights, check_unknown_spacing
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,15 +26,74 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--output", dest="output_dir", metavar="DIR")
 
 
-def run(bundle: str, overlays: Sequence[str], evaluation: Sequence[str], **overrides: Any) -> None:
-    from monai.bundle import run as run_configuration
-
+def run(bundle: str, **settings: Any) -> None:
+    """Evaluate, and write the report of that."""
     from ..bundle import Bundle
+    from ..provenance import is_of
 
     found = Bundle.find(bundle, to_change=True)
-    check_unknown_spacing(found, overrides)
-    files = found.files(["train", *overlays, "evaluate", *evaluation])
-    run_configuration(run_id="evaluating", config_file=files, bundle_root=str(found.root), **overrides)
+    check_unknown_spacing(found, settings)
+    _evaluate(found, **settings)
+    overlays, evaluation = settings.pop("overlays", ()), settings.pop("evaluation", ())
+    parser = found.read(["train", *overlays, "evaluate", *evaluation], **settings)
+    keys = ("output_dir", "split", "manifest", "dataset_dir", "weights")
+    output_dir, split, manifest, dataset_dir, weights = (parser.get_parsed_content(key) for key in keys)
+    validation = Path(output_dir) / "validation"
+    chosen = found.gives_probabilities and split != "validation"
+    known = chosen and is_of(validation, Path(weights), manifest, "validation")
+    _report(
+        "evaluate",
+        found,
+        Path(output_dir) / split,
+        manifest,
+        dataset_dir,
+        split=split,
+        validation=validation if known else None,
+        weights=weights,
+        settings=settings | {"overlays": overlays, "evaluation": evaluation},
+    )
+
+
+def _evaluate(bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any) -> None:
+    from monai.bundle import run as run_configuration
+
+    files = bundle.files(["train", *overlays, "evaluate", *evaluation])
+    run_configuration(run_id="evaluating", config_file=files, bundle_root=str(bundle.root), **overrides)
+
+
+def _evaluate_once(bundle: Bundle, split: str, folder: Path, weights: Path, **settings: Any) -> None:
+    """Evaluate a split into a folder of its name, unless that holds these weights on this manifest already."""
+    from ..provenance import is_of
+
+    if not is_of(folder / split, weights, settings["manifest"], split):
+        _evaluate(bundle, split=split, output_dir=str(folder), **settings)
+
+
+def _report(
+    verb: str, bundle: Bundle, folder: Path, manifest: str, dataset_dir: str, *, settings: Any, **given: Any
+) -> None:
+    from ..reporting.report import write_report
+
+    command = _command(verb, bundle.name, given["split"], settings)
+    overlays = settings["overlays"]
+    write_report(bundle, folder, manifest, dataset_dir, overlays=overlays, command=command, **given)
+
+
+OF_FILES = ("manifest", "dataset_dir", "output_dir", "weights", "split")  # settings that a command shows otherwise
+
+
+def _command(verb: str, bundle: str, split: str, settings: Mapping[str, Any]) -> str:
+    """A command as a report shows it, without names of files."""
+    words = ["python -m pipelines", verb, bundle, "--dataset_dir DATA --manifest manifest.json", f"--split {split}"]
+    for name, value in settings.items():
+        if name not in OF_FILES and value:
+            option = f"--{name.rpartition('#')[2]}"
+            words.append(option if value is True else f"{option} {value if isinstance(value, str) else _joined(value)}")
+    return " ".join(words)
+
+
+def _joined(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def add_report(parser: ArgumentParser) -> None:
@@ -48,27 +110,20 @@ def run_report(bundle: str, split: str, output_dir: str | None = None, **setting
 
     from ..bundle import Bundle
     from ..manifests.manifest import read_manifest
-    from ..reporting.report import write_report
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("a report needs --manifest and --dataset_dir: give both.")
     found = Bundle.find(bundle, to_change=True)
+    check_unknown_spacing(found, settings)
     folder = Path(output_dir) if output_dir else found.root / "eval"
-    weights, manifest = Path(settings.get("weights", found.weights)), Path(settings["manifest"])
+    weights, manifest = Path(settings.get("weights", found.weights)), settings["manifest"]
     # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
     chosen = found.gives_probabilities and split != "validation" and bool(read_manifest(manifest)["validation"])
     for name in ("validation", split) if chosen else (split,):
-        _evaluate(bundle, name, folder, weights, **settings)
+        _evaluate_once(found, name, folder, weights, **settings)
     validation = folder / "validation" if chosen else None
-    write_report(found, folder / split, manifest, settings["dataset_dir"], split, validation, weights)
-
-
-def _evaluate(bundle: str, split: str, folder: Path, weights: Path, **settings: Any) -> None:
-    """Evaluate a split, unless that was done since the weights and the manifest are there."""
-    done, manifest = folder / split / "metrics.json", Path(settings["manifest"])
-    made_of = [path for path in (weights, manifest) if path.exists()]
-    if not done.is_file() or done.stat().st_mtime < max(path.stat().st_mtime for path in made_of):
-        run(bundle, split=split, output_dir=str(folder), evaluation=(), **settings)
+    places = (folder / split, manifest, settings["dataset_dir"])
+    _report("report", found, *places, split=split, validation=validation, weights=weights, settings=settings)
 
 
 def add_calibrate(parser: ArgumentParser) -> None:
@@ -76,35 +131,57 @@ def add_calibrate(parser: ArgumentParser) -> None:
     add_data(parser)
     add_weights(parser)
     add_unknown_spacing(parser)
+    for name, text in (("frontal", "frontal chest radiographs, and"), ("others", "others, to tell them apart (lungs)")):
+        parser.add_argument(f"--{name}", nargs="+", default=(), metavar="DIR", help=f"folders of {text}")
     parser.add_argument("--output", dest="output_dir", metavar="DIR", help="of the evaluation; default: the bundle's")
 
 
-def run_calibrate(bundle: str, output_dir: str | None = None, **settings: Any) -> None:
+def run_calibrate(
+    bundle: str,
+    output_dir: str | None = None,
+    frontal: Sequence[str] = (),
+    others: Sequence[str] = (),
+    **settings: Any,
+) -> None:
     from transforms import DataError
 
     from ..bundle import Bundle
     from ..calibration.calibrate import calibrate
+    from ..calibration.classifier import fit_frontal
     from ..manifests.manifest import read_manifest
     from ..reporting.measured import Measured
+    from ..resuming.saved_model import add_to_model
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
         raise DataError("calibrate needs --manifest and --dataset_dir: give both.")
     found = Bundle.find(bundle, to_change=True)
+    check_unknown_spacing(found, settings)
     if not found.gives_probabilities:
         raise DataError(f"{found.name}: gives labels, not probabilities, so there is nothing to calibrate.")
     manifest = read_manifest(settings["manifest"])
     if not manifest["validation"]:
         raise DataError(f"{settings['manifest']}: its validation list is empty. Give a manifest that has one.")
+    if bool(frontal) != bool(others):
+        raise DataError("give folders of both kinds of images, --frontal and --others, or of neither.")
+    if frontal and "classifier" not in found.read(["inference"]).get():
+        raise DataError(f"{found.name}: has no check of frontal radiographs: leave out --frontal and --others.")
     folder, weights = Path(output_dir or found.root / "eval"), Path(settings.get("weights", found.weights))
     if not weights.is_file():
         raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
     sha256 = found.algorithm(weights).weights
-    _evaluate(bundle, "validation", folder, weights, **settings)
+    classifier = None
+    if frontal:  # first, since it fails where a folder is wrong
+        kept = ("overlays", "image_size", "force_weights", "reader#unknown_spacing")
+        same = {key: settings[key] for key in kept if key in settings}
+        classifier = fit_frontal(found, weights, frontal, others, **same)
+    _evaluate_once(found, "validation", folder, weights, **settings)
     measured = Measured.read(folder / "validation")
     assert measured.pixels is not None  # which bundles of one class keep
     cases = measured.cases.assign(dice=measured.values["dice"])
     threshold = found.read(["train", "evaluate"]).get("threshold")
     calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
+    if classifier is not None:
+        add_to_model(weights, sha256, {"classifier": classifier})
 
 
 def add_compare(parser: ArgumentParser) -> None:
@@ -116,12 +193,25 @@ def add_compare(parser: ArgumentParser) -> None:
 
 def run_compare(first: str, second: str, metric: str, figure: str | None = None) -> None:
     from ..figures import save_figure
-    from ..reporting.comparison import compare, draw_comparison, read_cases
+    from ..reporting.comparison import compare, draw_comparison, read_images
 
-    tables = read_cases(first), read_cases(second)
+    tables = read_images(first), read_images(second)
     print(compare(*tables, metric))
     if figure is not None:
         save_figure(draw_comparison(*tables, (first, second), metric), figure)
+
+
+def add_card(parser: ArgumentParser) -> None:
+    add_bundle(parser)
+    text = "the folder of a report, of an evaluation's split or of a cross-validation: a column of the table each"
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help=text)
+
+
+def run_card(bundle: str, folders: Sequence[str]) -> None:
+    from ..bundle import Bundle
+    from ..documents.card import fill_card
+
+    fill_card(Bundle.find(bundle, to_change=True), folders)
 
 
 EVALUATE = Verb("evaluate", "measure a bundle's model on one split of a manifest", add_arguments, run)
@@ -130,3 +220,4 @@ CALIBRATE = Verb(
 )
 REPORT = Verb("report", "one page on a bundle's model, of its evaluation", add_report, run_report)
 COMPARE = Verb("compare", "two models on the same cases: the difference and how sure it is", add_compare, run_compare)
+CARD = Verb("card", "fill in the figures of a bundle's model card, from reports", add_card, run_card)

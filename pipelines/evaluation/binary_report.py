@@ -19,6 +19,7 @@ from transforms import grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
 from ..prediction.flow import cores
+from ..provenance import evaluated
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
 from .metric_table import known_spacing, patients_of, write_metrics
@@ -45,6 +46,7 @@ class EvaluationReport:
         threshold: a pixel at or above it is predicted.
         box_confidence: that a box must have to count in the challenge's score; ``boxes.json`` has all.
         batch_size: of the metrics by batch, see :func:`pipelines.evaluation.binary_metrics.summarise`.
+        weights: the file of those that are evaluated, whose hash ``metrics.json`` gives; None: unknown.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class EvaluationReport:
         threshold: float = 0.5,
         box_confidence: float = 0.0,
         batch_size: int = 8,
+        weights: os.PathLike | str | None = None,
     ):
         self.folder = Path(folder)
         self.data = data
         self.threshold = threshold
         self.box_confidence = box_confidence
         self.batch_size = batch_size
+        self.weights = weights
 
     def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -67,6 +71,7 @@ class EvaluationReport:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Workflow) -> None:
+        self.evaluated = evaluated(self.data, self.weights, engine.state.device) | {"threshold": self.threshold}
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
         self.masks: list[tuple[tuple[int, int], bytes]] = []
@@ -100,7 +105,7 @@ class EvaluationReport:
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)
-        write_metrics(metrics, self.folder)
+        write_metrics(metrics, self.folder, self.evaluated)
         gather(self.pixels).keep(self.folder / "pixels.npz")
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)

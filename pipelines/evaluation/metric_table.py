@@ -24,6 +24,8 @@ from transforms.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
+SCHEMA = "urn:radbundles:metrics:1"  # pipelines/documents/metrics.schema.json
+
 Counts = TypeVar("Counts", float, np.ndarray)
 
 
@@ -114,13 +116,19 @@ def ratio(part: Counts, whole: Counts) -> Counts:
     return cast(Counts, np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)[()])
 
 
-def write_metrics(metrics: Mapping[str, float], folder: Path) -> None:
+def write_metrics(metrics: Mapping[str, float], folder: Path, evaluated: Mapping[str, Any]) -> None:
     """Write ``metrics.json`` and ``metrics.csv`` into a folder, and the same into the log.
 
     What is not a number is null in JSON, nothing in CSV, and "not defined" in the log.
+
+    Args:
+        metrics: by their names.
+        folder: where they go.
+        evaluated: what they were made with, see :func:`pipelines.provenance.evaluated`; in ``metrics.json`` alone.
     """
+    known = {name: None if np.isnan(value) else value for name, value in metrics.items()}
     with atomic_write(folder / "metrics.json") as file:
-        json.dump({name: None if np.isnan(value) else value for name, value in metrics.items()}, file, indent=2)
+        json.dump({"$schema": SCHEMA, "evaluated": evaluated, **known}, file, indent=2)
     with atomic_write(folder / "metrics.csv") as file:
         pd.Series(metrics, name="value").rename_axis("metric").to_csv(file)
     width = max(len(name) for name in metrics)

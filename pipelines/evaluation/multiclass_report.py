@@ -17,6 +17,7 @@ from monai.engines import SupervisedEvaluator
 from networks import VolumeInferer
 from transforms.files.atomic import atomic_write
 
+from ..provenance import evaluated
 from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, patients_of, write_metrics
 from .multiclass_metrics import RocHistograms, confusion_matrix, overlap_by_class
 from .multiclass_pictures import draw_class_cases, draw_confusion, draw_roc
@@ -44,11 +45,13 @@ class ClassReport:
     Args:
         folder: where the report goes.
         classes: the labels' names, the background first.
+        weights: the file of those that are evaluated, whose hash ``metrics.json`` gives; None: unknown.
     """
 
-    def __init__(self, folder: os.PathLike | str, classes: Sequence[str]):
+    def __init__(self, folder: os.PathLike | str, classes: Sequence[str], weights: os.PathLike | str | None = None):
         self.folder = Path(folder)
         self.classes = list(classes)
+        self.weights = weights
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -57,6 +60,7 @@ class ClassReport:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: SupervisedEvaluator) -> None:
+        self.evaluated = evaluated(engine.state.dataloader.dataset.data, self.weights, engine.state.device)
         self.counts = np.zeros((len(self.classes), len(self.classes)), np.int64)
         self.roc = RocHistograms(len(self.classes))
         self.rows: list[dict[str, float]] = []
@@ -107,7 +111,7 @@ class ClassReport:
     def completed(self, engine: SupervisedEvaluator) -> None:
         cast(VolumeInferer, engine.inferer).observe = None
         table = pd.DataFrame(self.rows).assign(patient=patients_of(engine.state.dataloader.dataset.data))
-        write_metrics(self._metrics(table), self.folder)
+        write_metrics(self._metrics(table), self.folder, self.evaluated)
         with atomic_write(self.folder / "cases.csv") as file:
             table.rename_axis("case").to_csv(file)
         with atomic_write(self.folder / "confusion_matrix.csv") as file:

@@ -5,6 +5,7 @@ Its fields are in data_manifests/manifest.schema.json. Knows no data set by name
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -13,11 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from transforms import CTReader, DataError, RadiographReader
 from transforms.files.atomic import atomic_write
 
+from ..documents.schemas import fault_of
 from .splits import SPLITS
 
 SCHEMA = Path(__file__).resolve().parents[2] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines
@@ -42,14 +42,13 @@ def read_manifest(path: os.PathLike | str) -> dict[str, Any]:
 def _read_manifest(path: Path, modified: int) -> dict[str, Any]:
     try:
         manifest, schema = json.loads(path.read_text(encoding="utf-8")), json.loads(SCHEMA.read_text(encoding="utf-8"))
-        fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
+        fault = fault_of(manifest, schema)
     except (ValueError, RecursionError) as error:  # the latter where lists are nested a thousand deep
         raise DataError(f"{path}: is not JSON ({error}). Make it again with: python -m pipelines manifest.") from error
     if fault is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.absolute_path)
         raise DataError(
-            f"{path}: is not a manifest of version 1: at manifest{place}: {fault.message[:200]}. Correct it as "
-            "data_manifests/README.md says, or make it again with: python -m pipelines manifest."
+            f"{path}: is not a manifest of version 1: at manifest{fault}. Correct it as data_manifests/README.md says, "
+            "or make it again with: python -m pipelines manifest."
         )
     _check_patients(manifest, path)
     return manifest
@@ -78,6 +77,16 @@ def write_manifest(manifest: dict[str, Any], path: os.PathLike | str) -> None:
         file.write(f"{head[:-2]},\n{lists}\n}}\n")
 
 
+def manifest_hash(manifest: dict[str, Any]) -> str:
+    """The SHA-256 of what a manifest says, its patients by number: made again with another salt it is the same."""
+    numbers: dict[str, int] = {}
+    lists = {
+        split: [{**entry, "patient_id": numbers.setdefault(entry["patient_id"], len(numbers))} for entry in entries]
+        for split, entries in ((split, manifest[split]) for split in SPLITS)
+    }
+    return hashlib.sha256(json.dumps(manifest | lists, sort_keys=True).encode()).hexdigest()
+
+
 class DataList(list):
     """MONAI's data list that knows where it is from.
 
@@ -86,13 +95,20 @@ class DataList(list):
         name: of the manifest.
         patients: of each entry, a number for who it is of.
         source: the manifest's file, and what its paths are relative to.
+        split: of the manifest.
     """
 
     def __init__(
-        self, entries: Sequence[dict[str, Any]], name: str, patients: Sequence[int], source: tuple[Path, Path]
+        self,
+        entries: Sequence[dict[str, Any]],
+        name: str,
+        patients: Sequence[int],
+        source: tuple[Path, Path],
+        split: str,
     ):
         super().__init__(entries)
         self.name = name
+        self.split = split
         self.patients = list(patients)
         self.source = source
 
@@ -161,7 +177,7 @@ def datalist(
                 pass
     numbers: dict[str, int] = {}
     patients = [numbers.setdefault(entry["patient_id"], len(numbers)) for entry in entries]
-    return DataList(found, content["name"], patients, (Path(manifest), root))
+    return DataList(found, content["name"], patients, (Path(manifest), root), split)
 
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:

@@ -110,9 +110,8 @@ class Prediction:
             raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
         self.algorithm = bundle.algorithm(weights)
         self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
-        fitted = read_fitted(weights)
         if calibrated:
-            self.parser["temperature"] = self._temperature(fitted)
+            self.parser["temperature"] = bundle.temperature(weights)
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
@@ -123,18 +122,9 @@ class Prediction:
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
         if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
             config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
-        described = json.dumps([config, self.weights["sha256"], fitted.get("quality")], sort_keys=True, default=str)
+        fitted = {key: value for key, value in read_fitted(weights).items() if key in ("quality", "classifier")}
+        described = json.dumps([config, self.weights["sha256"], fitted], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
-
-    def _temperature(self, fitted: dict[str, Any]) -> float:
-        if not self.bundle.gives_probabilities:
-            raise DataError(f"{self.bundle.name}: gives labels, not probabilities: leave out --calibrated.")
-        if "temperature" not in fitted:
-            raise DataError(
-                f"{self.weights['file']}: no temperature was fitted to these weights. Run python -m pipelines "
-                "calibrate first, or leave out --calibrated."
-            )
-        return fitted["temperature"]
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:
         self.format = choose_format(self.bundle, format, fractional)

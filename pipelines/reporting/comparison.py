@@ -16,6 +16,7 @@ from transforms import DataError
 
 from ..evaluation.metric_table import OVERLAP, SURFACE, metrics_of
 from .intervals import BATCH, RESAMPLES, Interval, mean_interval
+from .measured import read_cases
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class Comparison:
         )
 
 
-def read_cases(folder: os.PathLike | str) -> pd.DataFrame:
-    """The rows of an evaluation or of a cross-validation.
+def read_images(folder: os.PathLike | str) -> pd.DataFrame:
+    """The rows of an evaluation or of a cross-validation, of a bundle of one class.
 
     Args:
         folder: that holds ``images.csv``.
 
     Raises:
-        DataError: if it holds none.
+        DataError: if it holds none, or as :func:`~pipelines.reporting.measured.read_cases`.
     """
     path = Path(folder) / "images.csv"
     if not path.is_file():
@@ -61,17 +62,14 @@ def read_cases(folder: os.PathLike | str) -> pd.DataFrame:
             f"{path}: no such file. Give the output folder of an evaluation's split or of a cross-validation, of "
             "a bundle of radiographs."
         )
-    table = pd.read_csv(path, dtype={"patient": str})
-    if "patient" not in table:
-        raise DataError(f"{path}: has no column patient: an earlier version wrote it. Evaluate again.")
-    return table
+    return read_cases(path)
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> Comparison:
     """Compare two models case by case, over the cases where both have a value.
 
     Args:
-        first: of :func:`read_cases`.
+        first: of :func:`read_images`.
         second: of another model.
         metric: a column of both, of overlap or of surfaces. Those of overlap are taken over cases that the truth marks.
 

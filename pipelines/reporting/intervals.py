@@ -62,7 +62,12 @@ def mean_interval(values: pd.Series, patients: pd.Series, seed: int = 0) -> Inte
         values: one a case; those that are not a number are left out.
         patients: of each case, who it is of.
         seed: of the bootstrap.
+
+    Raises:
+        ValueError: if the two do not have the same index: pandas would pair them by it, and lose those without a match.
     """
+    if not values.index.equals(patients.index):
+        raise ValueError("the values and their patients have different indices.")
     known = values.notna().to_numpy()
     groups = pd.DataFrame({"value": values[known].astype(float), "patient": patients[known]})
     sums = groups.groupby("patient", sort=False)["value"].agg(["sum", "size"])

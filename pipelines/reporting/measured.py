@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,16 +18,32 @@ from ..evaluation.pixels import Pixels
 TABLES = ("images.csv", "cases.csv")  # of bundles of one class, and of several
 
 
+def read_cases(path: Path) -> pd.DataFrame:
+    """The table of an evaluation or of a cross-validation, a row a case; patients are text.
+
+    Args:
+        path: of ``images.csv`` or ``cases.csv``.
+
+    Raises:
+        DataError: if it is of an earlier version, which did not keep whose the cases are.
+    """
+    table = pd.read_csv(path, dtype={"patient": str})
+    if "patient" not in table:
+        raise DataError(f"{path}: has no column patient: an earlier version wrote it. Evaluate again.")
+    return table
+
+
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation of one split.
+    """An evaluation of one split, or of the folds of a cross-validation.
 
     Attributes:
         folder: that it is in.
-        cases: a row each, by their number.
+        cases: a row each, by their number; of a cross-validation by their row, since each fold counts anew.
         metrics: of all of them.
         pixels: of bundles of one class, or None.
         boxes: ``found`` and ``truth`` of each case, where the truth is boxes.
+        evaluated: what they were made with, see :func:`pipelines.provenance.evaluated`; empty of an earlier version.
     """
 
     folder: Path
@@ -34,13 +51,14 @@ class Measured:
     metrics: dict[str, float | None]
     pixels: Pixels | None
     boxes: dict[str, list] | None
+    evaluated: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Measured:
         """Read an evaluation.
 
         Args:
-            folder: of one split.
+            folder: of one split, or of a cross-validation.
 
         Raises:
             DataError: if the folder holds none, or one of an earlier version, which did not keep whose the cases are.
@@ -48,10 +66,11 @@ class Measured:
         tables = [folder / name for name in TABLES if (folder / name).is_file()]
         if not tables or not (folder / "metrics.json").is_file():
             raise DataError(f"{folder}: holds no evaluation of a split. Run: python -m pipelines evaluate")
-        cases = pd.read_csv(tables[0], index_col="case")
-        if "patient" not in cases:
-            raise DataError(f"{tables[0]}: has no column patient: an earlier version wrote it. Evaluate again.")
+        cases = read_cases(tables[0])
+        cases = cases.rename_axis("case") if "fold" in cases else cases.set_index("case")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        evaluated = metrics.pop("evaluated", {})
+        metrics.pop("$schema", None)
         pixels, boxes = folder / "pixels.npz", folder / "boxes.json"
         return cls(
             folder,
@@ -59,7 +78,13 @@ class Measured:
             metrics,
             Pixels.load(pixels) if pixels.is_file() else None,
             json.loads(boxes.read_text(encoding="utf-8")) if boxes.is_file() else None,
+            evaluated,
         )
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the cases are those of the folds of a cross-validation."""
+        return "fold" in self.cases
 
     @property
     def key(self) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 
 from networks import read_about, read_fitted
 from transforms import DataError
@@ -22,32 +20,25 @@ from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..calibration.coverage import coverage, predicted
+from ..documents.claim import checklist
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
-from ..evaluation.ranking import best_median_worst
 from ..manifests.manifest import read_manifest
+from ..training.curves import curves
 from .binary_charts import binary_charts
-from .charts import Chart, distribution, forest, predicted_against_true
+from .charts import Chart, chart, distribution, forest, predicted_against_true
 from .intervals import Interval, mean_interval
 from .measured import Measured
-from .subgroups import by_group, describe, sizes
+from .page import render
+from .subgroups import Group, by_group, describe, sizes
+from .summary import beware, summary
 
 logger = logging.getLogger(__name__)
 
-WORSE = 0.05  # a group whose mean is below that of all cases by this is named in the summary
-UNTRUE = 0.05  # an expected calibration error from here on is named
-SHOWN = {"worst": "The worst", "median": "The median", "best": "The best"}
+SCHEMA = "urn:radbundles:report:1"  # pipelines/documents/report.schema.json
 PICTURES = {  # that an evaluation or a training may have left, with what they show
     "confusion_matrix.png": "Confusion of classes, voxels of all cases",
     "roc.png": "ROC of voxels, by class",
-    "../curves.png": "Training: loss, IoU and Dice by epoch",
 }
-
-Group = tuple[str, str, Interval]
-
-
-class _Pictures(NamedTuple):
-    chart: Chart
-    cases: list[int]
 
 
 def write_report(
@@ -58,6 +49,8 @@ def write_report(
     split: str = "test",
     validation: os.PathLike | str | None = None,
     weights: os.PathLike | str | None = None,
+    overlays: Sequence[str] = (),
+    command: str = "",
 ) -> Path:
     """Write ``report.html`` and ``report.json`` beside what an evaluation wrote.
 
@@ -70,6 +63,8 @@ def write_report(
         validation: the folder of the evaluation of the validation split, for the curve of thresholds and the
             temperature. None: the report has neither.
         weights: of the model; None: the bundle's.
+        overlays: of the bundle, which the model was trained with.
+        command: that makes the report again, without names of files.
 
     Returns:
         the page.
@@ -85,27 +80,76 @@ def write_report(
             f"{folder}: holds {len(measured.cases)} cases, the {split} list of {manifest} has {len(content[split])}. "
             "Give the manifest and the split that were evaluated."
         )
-    values, patients = measured.values, measured.cases["patient"]
-    intervals = {name: mean_interval(values[name], patients) for name in measured.by_case}
-    groups = describe(content[split], Path(dataset_dir)).set_axis(values.index)
-    if measured.marked is not None:
-        groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
-    by = by_group(values[measured.key], patients, groups)
     weights = Path(weights) if weights is not None else bundle.weights
-    fitted = read_fitted(weights)
-    calibration = _calibration(measured, chosen, fitted.get("temperature"))
-    quality = _quality(measured, fitted.get("quality"))
     facts = {
         "bundle": bundle.metadata["name"],
         "weights": bundle.algorithm(weights).version if weights.is_file() else "unknown",
         "trained_on": read_about(weights).get("trained_on", "unknown"),
         "data": content["name"],
         "split": f"{split}, of a manifest divided {content['split']}",
-        "cases": len(values),
-        "patients": int(patients.nunique()),
+        "command": command,
     }
+    described = describe(content[split], Path(dataset_dir))
+    return _write(bundle, overlays, weights, content, facts, measured, chosen, described)
+
+
+def write_pooled_report(
+    bundle: Bundle,
+    folder: os.PathLike | str,
+    manifest: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    dataset_dir: os.PathLike | str,
+    command: str,
+) -> Path:
+    """The same of a cross-validation, as one table of all the cases that were held out.
+
+    Args:
+        bundle: that was cross-validated.
+        folder: of the cross-validation.
+        manifest: whose images were divided into folds.
+        entries: of these images, in the order of the folds.
+        dataset_dir: as of :func:`write_report`.
+        command: as of :func:`write_report`.
+    """
+    measured = Measured.read(Path(folder))
+    settings = measured.evaluated["settings"]
+    overlays = ", ".join(settings["overlays"] + settings["evaluation"]) or "no overlay"
+    facts = {
+        "bundle": bundle.metadata["name"],
+        "weights": f"{bundle.metadata['version']}, a model for each of {settings['folds']} folds",
+        "trained_on": manifest["name"],
+        "data": manifest["name"],
+        "split": f"cross-validation: {settings['folds']} folds by patient, seed {settings['seed']}; {overlays}",
+        "command": command,
+    }
+    described = describe(entries, Path(dataset_dir))
+    return _write(bundle, settings["overlays"], None, manifest, facts, measured, None, described)
+
+
+def _write(
+    bundle: Bundle,
+    overlays: Sequence[str],
+    weights: Path | None,
+    manifest: Mapping[str, Any],
+    facts: dict[str, Any],
+    measured: Measured,
+    chosen: Measured | None,
+    groups: pd.DataFrame,
+) -> Path:
+    values, patients = measured.values, measured.cases["patient"]
+    intervals = {name: mean_interval(values[name], patients) for name in measured.by_case}
+    groups = groups.set_axis(values.index)
+    if measured.marked is not None:
+        groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
+    by = by_group(values[measured.key], patients, groups)
+    about, fitted = (read_about(weights), read_fitted(weights)) if weights is not None else ({}, {})
+    calibration = _calibration(measured, chosen, fitted.get("temperature"))
+    quality = _quality(measured, fitted.get("quality"))
+    facts = facts | {"cases": len(values), "patients": int(patients.nunique())}
     result = {
+        "$schema": SCHEMA,
         **facts,
+        "evaluated": measured.evaluated,
         "metrics": measured.metrics,
         "means_by_case": {name: interval.as_dict() for name, interval in intervals.items()},
         "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
@@ -113,17 +157,14 @@ def write_report(
         "predicted_dice": quality[1] if quality else None,
     }
     threshold = bundle.read(["inference"]).get("threshold", 0.5)
-    page = _template().render(
-        title=f"{bundle.metadata['name']}: {split} of {content['name']}",
-        summary=_summary(facts, measured, intervals),
-        beware=_beware(intervals[measured.key], by, measured.key, calibration, quality),
-        monai=version("monai"),
-        by_case=[_row(name, values[name], interval) for name, interval in intervals.items() if interval.cases],
-        metrics=[(name, _number(value)) for name, value in measured.metrics.items()],
+    page = render(
+        measured,
+        intervals,
+        title=f"{bundle.metadata['name']}: {facts['split'].partition(',')[0]} of {facts['data']}",
+        summary=summary(facts, measured, intervals),
+        beware=beware(intervals[measured.key], by, measured.key, calibration, quality[1] if quality else None),
         charts=_charts(measured, chosen, threshold, calibration.get("temperature"), quality, by, intervals),
-        gallery=_gallery(measured),
-        columns=["case", *_table(measured)],
-        rows=[[number, *map(_number, row)] for number, *row in _table(measured).itertuples()],
+        claim=checklist(bundle, overlays, about, manifest, result),
     )
     with atomic_write(measured.folder / "report.json") as file:
         json.dump(result, file, indent=2, allow_nan=False)
@@ -155,45 +196,6 @@ def _quality(measured: Measured, fitted: dict[str, Any] | None) -> tuple[pd.Data
     return table, coverage(table, fitted["level"])
 
 
-def _summary(facts: dict[str, Any], measured: Measured, intervals: dict[str, Interval]) -> list[tuple[str, str]]:
-    lines = [(name.replace("_", " "), str(value)) for name, value in facts.items()]
-    if measured.marked is not None:
-        lines.append(("cases with a finding", str(int((measured.marked > 0).sum()))))
-    return [*lines, (f"mean {measured.key} by case".replace("_", " "), str(intervals[measured.key]))]
-
-
-def _beware(
-    whole: Interval,
-    groups: list[Group],
-    key: str,
-    calibration: dict[str, float],
-    quality: tuple[pd.DataFrame, dict[str, Any]] | None,
-) -> list[str]:
-    lines = []
-    if not whole.is_sure:
-        lines.append(f"Only {whole.patients} patients: the interval may be narrower than it should be.")
-    lines += [
-        f"{name} {value}: {key} is {interval.mean:.3f} where that of all cases is {whole.mean:.3f}."
-        for name, value, interval in groups
-        if interval.is_sure and interval.mean < whole.mean - WORSE
-    ]
-    few = sorted({f"{name} {value}" for name, value, interval in groups if not interval.is_sure})
-    if few:
-        lines.append(f"Too few patients to say anything of: {', '.join(few)}.")
-    error = calibration.get("expected_calibration_error_pooled_over_all", 0)
-    if error >= UNTRUE:
-        lines.append(f"Probabilities are off by {error:.2f} on average: do not read them as probabilities.")
-    if quality is not None:
-        found = quality[1]
-        high = found["coverage_interval"][1]
-        if high is not None and high < found["level"]:
-            lines.append(
-                f"Intervals of predicted Dice claim {found['level']:.0%} and hold {found['coverage']:.0%}: do not "
-                "trust predicted Dice on images like these."
-            )
-    return lines
-
-
 def _charts(
     measured: Measured,
     chosen: Measured | None,
@@ -213,50 +215,9 @@ def _charts(
     for name, text in PICTURES.items():
         if (path := measured.folder / name).is_file():
             charts.append(Chart(text, "Figures are in the evaluation's folder too.", path.read_bytes(), wide=True))
+    log = measured.folder.parent / "training.csv"
+    if log.is_file() and not measured.is_pooled:
+        table = pd.read_csv(log)
+        text = f"{len(table)} epochs, of {log.parent.name}/{log.name}; the best model need not be the last."
+        charts.append(chart("Training: loss, IoU and Dice by epoch", text, curves(table), wide=True))
     return charts
-
-
-def _gallery(measured: Measured) -> list[_Pictures]:
-    found = []
-    chosen = best_median_worst(measured.values[measured.key])
-    for which, title in SHOWN.items():
-        path = measured.folder / f"{which}.png"
-        if which in chosen and path.is_file():
-            numbers = ", ".join(f"case {number}: {value:.2f}" for number, value in chosen[which].items())
-            text = (
-                f"{title} cases by {measured.key}, a row each: image, truth, prediction and both outlines. {numbers}."
-            )
-            found.append(
-                _Pictures(Chart(f"{title} by {measured.key}", text, path.read_bytes()), list(chosen[which].index))
-            )
-    return found
-
-
-def _row(name: str, values: pd.Series, interval: Interval) -> dict[str, str]:
-    low, quarter, median = values.quantile([0.05, 0.25, 0.5])
-    ends = "" if np.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
-    return {
-        "name": name.replace("_", " "),
-        "mean": _number(interval.mean),
-        "interval": f"{ends} (too few to be sure)" if ends and not interval.is_sure else ends,
-        "median": _number(median),
-        "quarter": _number(quarter),
-        "low": _number(low),
-        "cases": str(interval.cases),
-        "patients": str(interval.patients),
-    }
-
-
-def _table(measured: Measured) -> pd.DataFrame:
-    names = ["patient", *measured.by_case, *(name for name in ("score", "tp", "fp", "fn") if name in measured.cases)]
-    return measured.cases[names].assign(**measured.values)[names]
-
-
-def _number(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not np.isfinite(value)):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) and value != int(value) else f"{int(value)}"
-
-
-def _template() -> Any:
-    return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template("page.html")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ AGES = (0, 18, 40, 65, 200)
 AGE_BANDS = ("under 18", "18 to 39", "40 to 64", "65 and over")
 TAGS = {"sex": "PatientSex", "view": "ViewPosition", "age": "PatientAge", "maker": "Manufacturer"}
 SIZES = ("smallest third", "middle third", "largest third")
+
+Group: TypeAlias = tuple[str, str, Interval]  # what patients are grouped by, its value, and the mean of these
 
 
 def describe(entries: Sequence[Mapping[str, Any]], root: Path) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def sizes(truth: pd.Series) -> pd.Series:
     return pd.qcut(some.rank(method="first"), len(SIZES), labels=SIZES).astype(object).reindex(truth.index)
 
 
-def by_group(values: pd.Series, patients: pd.Series, groups: pd.DataFrame) -> list[tuple[str, str, Interval]]:
+def by_group(values: pd.Series, patients: pd.Series, groups: pd.DataFrame) -> list[Group]:
     """The mean of each group, by column and value, in the order of the values.
 
     Args:

@@ -18,17 +18,17 @@ NAMES = {
     """,
     "transforms": """
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
-        KeepPartsd LabelMapReader MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout PredictDiced
-        RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd SaveCheckd SaveMaskd
-        SaveOverlayd SaveVolumeOverlayd before_temperature
+        KeepPartsd LabelMapReader LeaveOutUnknownd MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout
+        PredictDiced RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd
+        SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd UnknownBehindHeartd before_temperature
     """,
     "torch.nn": """
         BCEWithLogitsLoss
     """,
     "pipelines": """
         Agreement AveragedWeights BatchOnDevice CachedDataset CachedSlices ClassReport EpochLog EvaluationReport
-        LeakageAudit MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState draw_ct_phantoms
-        draw_phantoms
+        LeakageAudit MLFlowLog MeanOfOrgans ReadAhead StressedDataset Submission TrainingProgress TrainingState
+        draw_ct_phantoms draw_phantoms
     """,
     "torch.optim": """
         Adam AdamW
@@ -37,7 +37,7 @@ NAMES = {
         ConstantLR CosineAnnealingLR OneCycleLR
     """,
     "networks": """
-        ClassicUNet FocalBCEDiceLoss UNetWithHead VolumeInferer prepare
+        ClassicUNet FocalBCEDiceLoss ImageClassifier KnownLoss UNetWithHead VolumeInferer prepare
     """,
     "torch.nn.parallel": """
         DistributedDataParallel

@@ -1,20 +1,23 @@
-"""What a person sees of a training: a progress bar, a table of the epochs, and their curves."""
+"""What a person sees of a training: a progress bar, a table of the epochs and their curves, and a record in MLflow."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.engines import Workflow
-from monai.handlers import from_engine
+from monai.handlers import MLFlowHandler, from_engine
 from torch.optim import Optimizer
 
+from transforms import DataError
 from transforms.files.atomic import atomic_write
 
 from .curves import draw_curves
@@ -103,3 +106,63 @@ class EpochLog:
     def completed(self, engine: Workflow) -> None:
         if self.rows:
             draw_curves(pd.DataFrame(self.rows), self.curves)
+
+
+class MLFlowLog(MLFlowHandler):
+    """Handler of a trainer: MONAI's record of a training in MLflow, each training a run of its own.
+
+    It holds the loss and the learning rate of each step, every metric of the trainer and the evaluators of each epoch,
+    the numbers of epochs and steps, and ``experiment_param``: no names of files or folders, and no files. It must come
+    after the handlers that validate.
+
+    Args:
+        tracking_uri: of MLflow, as ``sqlite:///FILE.db`` or ``http://HOST:PORT``.
+        experiment_name: that the run belongs to.
+        experiment_param: of the training, such as the image size.
+        evaluators: whose metrics are logged beside the trainer's.
+
+    Raises:
+        DataError: if MLflow is not installed, or cannot keep its records there.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment_name: str,
+        experiment_param: Mapping[str, Any],
+        evaluators: Sequence[Workflow],
+    ):
+        if find_spec("mlflow") is None:
+            raise DataError(
+                "MLflow is not installed, and --mlflow asks for a record in it. Run: pip install 'radbundles[mlflow]' "
+                "(in a clone: pip install -e '.[mlflow]'), or leave it out."
+            )
+        try:
+            super().__init__(
+                tracking_uri,
+                output_transform=from_engine(["loss"], first=True),
+                tag_name="train_loss",
+                experiment_name=experiment_name,
+                experiment_param=dict(experiment_param),
+                close_on_complete=True,
+            )
+        except Exception as error:  # of MONAI or of MLflow, which has many
+            raise DataError(
+                f"{tracking_uri}: MLflow cannot keep its records there ({error}). Give --mlflow sqlite:///FILE.db, or "
+                "http://HOST:PORT of a server."
+            ) from error
+        self.evaluators = evaluators
+
+    def start(self, engine: Engine) -> None:
+        self._set_experiment()
+        if (
+            self.experiment and not self.cur_run
+        ):  # MONAI would go on with one that has not ended, as one that was killed
+            self.cur_run = self.client.create_run(self.experiment.experiment_id)
+        super().start(engine)
+
+    def epoch_completed(self, engine: Engine) -> None:
+        super().epoch_completed(engine)
+        for evaluator in self.evaluators:
+            if evaluator.state.epoch == engine.state.epoch:  # not every epoch need be validated
+                self._log_metrics(evaluator.state.metrics, step=engine.state.epoch)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from scipy.ndimage import center_of_mass, label
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 AREA = (0.04, 0.60)  # of both lungs, as a fraction of the grid
 SMALLER = 0.22  # the smaller lung's area over the larger one's
 LEVEL = 0.55  # the lungs' distance up or down over that to the side
+LEAST_AREA = 0.02  # of both lungs, if a classifier has found the image frontal
 CERTAIN = 0.55  # the share of pixels called at all (above 0.1) that are called with certainty (above 0.9)
 
 
@@ -54,22 +56,56 @@ def frontal_check(probability: np.ndarray) -> dict[str, Any]:
     return {"frontal": not reasons, "reasons": reasons, "area": area, "smaller": smaller, "certain": certain}
 
 
+def by_classifier(check: dict[str, Any], probability: float, threshold: float) -> dict[str, Any]:
+    """A check by shape, decided by a classifier; but where next to nothing was found, there are no lungs to trust.
+
+    Args:
+        check: of :func:`frontal_check`.
+        probability: that the image is a frontal chest radiograph.
+        threshold: the least that such images have.
+    """
+    reasons = []
+    if probability < threshold:
+        reasons.append(f"it looks like another kind of image: {probability:.1%} probable, not {threshold:.1%} or more")
+    if check["area"] < LEAST_AREA:
+        reasons.append(f"what looks like lung covers {check['area']:.0%} of the image")
+    shape = {"shape": check["reasons"]} | {name: check[name] for name in ("area", "smaller", "certain")}
+    return {"frontal": not reasons, "reasons": reasons, "probability": probability, **shape}
+
+
 class CheckFrontald(MapTransform):
     """Adds ``check``, see :func:`frontal_check`, and warns in the log where an image seems to be something else.
+
+    A classifier of images, where one is given and was fitted, decides in the place of the lungs' shape: ``frontal`` is
+    what it says, ``probability`` how probable that is, and the shape is told beside it.
 
     It must stand where the prediction still has the grid of the network.
 
     Args:
         keys: probabilities of shape (1, x, y), MetaTensors that know the file of their image.
+        classifier: of an image as the network sees it, (1, x, y), gives the probability that it is a frontal chest
+            radiograph, and the least that such images have; or None.
+        image_key: that image.
     """
 
-    def __init__(self, keys: KeysCollection = "pred"):
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        classifier: Callable[[torch.Tensor], tuple[float, float] | None] | None = None,
+        image_key: str = "image",
+    ):
         super().__init__(keys)
+        self.classifier = classifier
+        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d["check"] = {**frontal_check(np.asarray(d[key][0].cpu())), **d.get("check", {})}
+            check = frontal_check(np.asarray(d[key][0].cpu()))
+            judged = self.classifier(d[self.image_key]) if self.classifier else None
+            if judged is not None:
+                check = by_classifier(check, *judged)
+            d["check"] = {**check, **d.get("check", {})}
             if not d["check"]["frontal"]:
                 name = d[key].meta.get("filename_or_obj", "an image")
                 logger.warning("%s: may not be a frontal chest radiograph: %s", name, "; ".join(d["check"]["reasons"]))

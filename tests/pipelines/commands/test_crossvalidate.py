@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.reporting import cross_validation
+from pipelines.crossvalidation import cross_validation
 
 
 def test_arguments_reach_the_function(call):

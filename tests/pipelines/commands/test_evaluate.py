@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 
@@ -13,6 +14,7 @@ import torch
 from networks.weights import FITTED
 from pipelines.__main__ import main
 from pipelines.bundle import Bundle
+from pipelines.documents import card
 from pipelines.phantoms import radiographs as phantoms
 from tests.conftest import ROOT
 
@@ -35,19 +37,42 @@ def test_report_evaluates_what_is_missing_and_compare_takes_two_evaluations(tmp_
     phantoms.draw_phantoms(data, patients=30, size=64, truth="lungs")
     given = ["--dataset_dir", str(data), "--manifest", f"{data}/manifest.json"]
     assert main(["evaluate", "lungs", *given, "--output", str(out), "--split", "test"]) == 0
-    before = (out / "test" / "images.csv").stat().st_mtime_ns
+    page, images = out / "test" / "report.html", out / "test" / "images.csv"
+    assert page.is_file() and "worst cases" in page.read_text()
+    page.unlink()
+    before = images.stat().st_mtime_ns
+    os.utime(data / "manifest.json")  # later than the evaluation, and the same
     assert main(["report", "lungs", *given, "--output", str(out)]) == 0
-    assert (out / "test" / "images.csv").stat().st_mtime_ns == before and (out / "validation" / "pixels.npz").is_file()
+    assert images.stat().st_mtime_ns == before and (out / "validation" / "pixels.npz").is_file() and page.is_file()
     report = json.loads((out / "test" / "report.json").read_text())
     images = pd.read_csv(out / "test" / "images.csv")
     assert report["means_by_case"]["dice"]["mean"] == images["dice"].mean() and report["trained_on"] == "shenzhen"
     assert (out / "test" / "report.html").is_file()
+
+    assert report["command"] == (
+        "python -m pipelines report lungs --dataset_dir DATA --manifest manifest.json --split test"
+    )
 
     shutil.copytree(out / "test", tmp_path / "other")
     images.assign(dice=images["dice"] - 0.25).to_csv(tmp_path / "other" / "images.csv", index=False)
     capsys.readouterr()
     assert main(["compare", str(tmp_path / "other"), str(out / "test"), "--figure", str(tmp_path / "both.png")]) == 0
     assert "difference 0.250" in capsys.readouterr().out and (tmp_path / "both.png").is_file()
+
+
+def test_an_evaluation_of_other_weights_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    data, out = tmp_path / "data", tmp_path / "out"
+    phantoms.draw_phantoms(data, patients=12, size=64, truth="lungs")
+    given = ["report", "lungs", "--dataset_dir", str(data), "--manifest", f"{data}/manifest.json", "--output", str(out)]
+    given += ["--split", "validation"]
+    assert main(given) == 0
+    metrics = out / "validation" / "metrics.json"
+    found = json.loads(metrics.read_text())
+    others = found | {"evaluated": found["evaluated"] | {"weights": "0" * 64}, "images": 99}
+    metrics.write_text(json.dumps(others))
+    assert main(given) == 0
+    assert json.loads(metrics.read_text()) == found
 
 
 def test_overlays_of_the_evaluation_alone_change_what_is_measured(tmp_path):
@@ -129,3 +154,8 @@ def test_what_cannot_be_calibrated_is_told(cohort, tmp_path, capsys, monkeypatch
     given = ["--dataset_dir", str(cohort), "--manifest", str(tmp_path / "manifest.json")]
     assert main(["calibrate", bundle, *given, *weights]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_card_takes_the_folders_of_reports(call):
+    given, settings = call("card lungs eval/test eval/validation", card, "fill_card")
+    assert given == ["lungs", ["eval/test", "eval/validation"]] and settings == {}

@@ -12,19 +12,8 @@ from tests.conftest import ROOT
 from transforms import DataError
 
 NAMES = (
-    *(
-        "init",
-        "manifest",
-        "phantoms",
-        "ct_phantoms",
-        "audit",
-        "evaluate",
-        "report",
-        "compare",
-        "predict",
-        "crossvalidate",
-    ),
-    *("benchmark", "export", "latency", "package", "label", "verify"),
+    *("init", "manifest", "phantoms", "ct_phantoms", "audit", "evaluate", "calibrate", "report", "compare", "card"),
+    *("predict", "crossvalidate", "benchmark", "export", "latency", "package", "label", "verify"),
 )
 
 

@@ -129,8 +129,15 @@ def test_spacing_is_known_where_the_file_says_it(write_dicom, tmp_path):
 
 def test_figures_are_written_and_shown_and_what_is_not_defined_is_said(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        write_metrics({"images": 3, "dice": 0.25, "iou": np.float64("nan")}, tmp_path)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"images": 3, "dice": 0.25, "iou": None}
+        write_metrics({"images": 3, "dice": 0.25, "iou": np.float64("nan")}, tmp_path, {"data": "x"})
+    written = {
+        "$schema": "urn:radbundles:metrics:1",
+        "evaluated": {"data": "x"},
+        "images": 3,
+        "dice": 0.25,
+        "iou": None,
+    }
+    assert json.loads((tmp_path / "metrics.json").read_text()) == written
     assert (tmp_path / "metrics.csv").read_text() == "metric,value\nimages,3.0\ndice,0.25\niou,\n"
     assert [line.split(maxsplit=1) for line in caplog.text.splitlines()[1:]] == [
         ["images", "3"],

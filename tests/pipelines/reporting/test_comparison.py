@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from pipelines.reporting.comparison import compare, draw_comparison, read_cases
+from pipelines.reporting.comparison import compare, draw_comparison, read_images
 from transforms import DataError
 
 
@@ -55,9 +55,9 @@ def test_what_cannot_be_compared(tmp_path):
     with pytest.raises(DataError, match="only one patient has a value"):
         compare(cases([0.1, 0.2], [1, 1]), cases([0.1, 0.2], [1, 1]))
     with pytest.raises(DataError, match=r"images\.csv: no such file"):
-        read_cases(tmp_path)
+        read_images(tmp_path)
     first.to_csv(tmp_path / "images.csv", index=False)
-    assert read_cases(tmp_path).equals(first)
+    assert read_images(tmp_path).equals(first)
 
 
 def test_overlap_is_compared_over_positives_and_shorter_distances_are_better():

@@ -29,6 +29,12 @@ def test_cases_of_one_patient_count_as_one_draw():
     assert (copied.cases, copied.patients) == (400, 40)
 
 
+def test_values_and_patients_of_different_rows_are_refused():
+    """Of the last two of three cases, say, with patients counted anew."""
+    with pytest.raises(ValueError, match="different indices"):
+        mean_interval(pd.Series([0.1, 0.2, 0.3])[1:], pd.Series([1, 2]))
+
+
 @pytest.mark.parametrize(
     ("values", "patients", "expected"),
     [

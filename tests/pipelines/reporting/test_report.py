@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines import EvaluationReport, datalist, draw_phantoms
 from pipelines.bundle import Bundle
+from pipelines.documents.schemas import read_described
 from pipelines.reporting.report import write_report
 from tests.conftest import ROOT
 from transforms import BoxesToMaskd, DataError, RadiographReader
@@ -89,6 +90,10 @@ def test_figures_are_those_of_the_table(page, evaluated):
     assert f"Area {roc_auc_score(positive, cases['score']):.3f}" in page
     assert 0 < report["calibration"]["expected_calibration_error_pooled_over_all"] < 1
     assert report["calibration"]["temperature"] > 0
+    assert read_described(folder / "report.json", "report", "") == report
+    (folder / "report.json").write_text(json.dumps(report | {"cases": 0}))
+    with pytest.raises(DataError, match=r"at report\.cases: 0 is less than the minimum of 1"):
+        read_described(folder / "report.json", "report", "")
 
 
 def test_the_page_is_whole_and_names_nobody(page):
@@ -97,7 +102,8 @@ def test_the_page_is_whole_and_names_nobody(page):
     pictures = found.all("img")
     assert len(pictures) >= 9 and all(p["src"].startswith("data:image/png;base64,") and p["alt"] for p in pictures)
     rows = {row["id"] for row in found.all("tr") if "id" in row}
-    assert rows == {f"case-{number}" for number in range(30)}
+    items = {f"claim-{number}" for number in range(1, 45)}
+    assert rows == {f"case-{number}" for number in range(30)} | items
     assert {link["href"][1:] for link in found.all("a")} <= rows
     assert "too few to be sure" in page and "What to beware of" in page
     assert not found.all("link") and not any("src" in script for script in found.all("script"))
@@ -112,6 +118,15 @@ def test_what_is_not_of_this_manifest_is_refused(evaluated, tmp_path):
     pd.read_csv(tmp_path / "old" / "images.csv").drop(columns="patient").to_csv(tmp_path / "old" / "images.csv")
     with pytest.raises(DataError, match="has no column patient"):
         written(evaluated, folder=tmp_path / "old")
+
+
+def test_curves_of_the_training_are_on_the_page(evaluated, tmp_path):
+    shutil.copytree(evaluated[0] / "out" / "test", tmp_path / "out" / "test")
+    assert "Training: loss" not in written(evaluated, folder=tmp_path / "out" / "test").read_text()
+    rows = {"epoch": [1, 2], "train_loss": [0.9, 0.5], "val_dice": [0.1, 0.4]}
+    pd.DataFrame(rows).to_csv(tmp_path / "out" / "training.csv", index=False)
+    page = written(evaluated, folder=tmp_path / "out" / "test").read_text()
+    assert "Training: loss, IoU and Dice by epoch. 2 epochs" in page
 
 
 def test_three_thousand_cases_stay_under_ten_megabytes(evaluated, tmp_path):

@@ -1,7 +1,8 @@
-"""What a person sees of a training: the table, its means worked by hand, and the bar."""
+"""What a person sees of a training: the table, its means worked by hand, the bar, and the record in MLflow."""
 
 from __future__ import annotations
 
+import getpass
 import io
 import sys
 
@@ -11,7 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from pipelines import EpochLog, TrainingProgress
+from pipelines import EpochLog, MLFlowLog, TrainingProgress
+from pipelines.training import log as log_module
+from transforms import DataError
 
 # Of each batch its images and their mean loss: (3 * 1.0 + 1 * 5.0) / 4 = 2 is the mean over the images.
 BATCHES = [(3, 1.0), (1, 5.0)]
@@ -116,3 +119,53 @@ def test_the_bar_counts_images_on_a_terminal_alone(monkeypatch, terminal):
         assert "Epoch [2/2]" in shown.getvalue() and "/12]" in shown.getvalue() and "loss=1" in shown.getvalue()
     else:
         assert shown.getvalue() == ""
+
+
+# MLflow ---------------------------------------------------------------------------------------------------------------
+
+
+def recorded(uri, epochs=2, **more):
+    """A training with a record in MLflow: its handler."""
+    evaluator = Engine(lambda engine, batch: None)
+    trainer = trainer_of()
+
+    def validate(engine):
+        evaluator.state.epoch = engine.state.epoch - 1
+        evaluator.run([0], max_epochs=engine.state.epoch)
+        evaluator.state.metrics["val_dice"] = engine.state.epoch / 100
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED(every=2), validate)
+    handler = MLFlowLog(uri, "lungs", {"image_size": 64}, [evaluator])
+    handler.attach(trainer)
+    trainer.run(BATCHES, max_epochs=epochs)
+    return handler
+
+
+def test_a_record_in_mlflow_holds_figures_and_no_names(tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    recorded(uri)
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("lungs").experiment_id
+    killed = client.create_run(experiment).info.run_id  # one that has not ended is not gone on with
+    recorded(uri, epochs=3)
+    runs = [run for run in client.search_runs(experiment) if run.info.run_id != killed]
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2 and not client.get_run(killed).data.metrics
+    last = max(runs, key=lambda run: int(run.data.params["max_epochs"]))
+    history = {name: client.get_metric_history(last.info.run_id, name) for name in ("train_loss", "val_dice")}
+    assert [m.value for m in history["train_loss"]] == pytest.approx([loss for _, loss in BATCHES] * 3)
+    assert [(m.step, m.value) for m in history["val_dice"]] == [(2, 0.02)]
+    assert last.data.params == {"image_size": "64", "max_epochs": "3", "epoch_length": str(len(BATCHES))}
+    assert set(last.data.tags) == {"mlflow.runName"} and getpass.getuser() not in last.info.user_id
+    assert not client.list_artifacts(last.info.run_id)
+
+
+def test_without_mlflow_or_with_a_place_that_it_cannot_use_there_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"MLflow is not installed, .*pip install 'radbundles\[mlflow\]'"):
+        recorded(f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.undo()
+    pytest.importorskip("mlflow")
+    with pytest.raises(DataError, match=r"file:///runs: MLflow cannot keep its records there .* sqlite:///FILE\.db"):
+        recorded("file:///runs")

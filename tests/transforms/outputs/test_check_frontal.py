@@ -48,3 +48,27 @@ def test_check_is_logged_with_the_file_and_saved(tmp_path, caplog):
     SaveCheckd("pred", OutputLayout(tmp_path / "out", tmp_path / "in", "check", ".json"))(data)
     saved = json.loads((tmp_path / "out" / "hand_check.json").read_text())
     assert saved["frontal"] is False and "covers 0%" in saved["reasons"][0]
+
+
+def checked(classifier, probability=None):
+    probability = lungs() if probability is None else probability
+    pred = MetaTensor(torch.from_numpy(probability)[None], meta={"filename_or_obj": "a.png"})
+    return CheckFrontald(classifier=classifier)({"pred": pred, "image": torch.full((1, 100, 100), 0.25)})["check"]
+
+
+def test_a_classifier_decides_in_the_place_of_the_shape():
+    seen = []
+    check = checked(lambda image: seen.append(image.mean().item()) or (0.02, 0.1))
+    assert not check["frontal"] and check["probability"] == 0.02 and seen == [0.25] and check["shape"] == []
+    assert check["reasons"] == ["it looks like another kind of image: 2.0% probable, not 10.0% or more"]
+    apart = checked(lambda image: (0.4, 0.1), lungs(value=0.6))
+    assert apart["frontal"] and not apart["reasons"] and "certain" in apart["shape"][0]
+
+
+def test_where_there_is_no_lung_a_classifier_cannot_make_it_frontal():
+    check = checked(lambda image: (0.99, 0.1), np.zeros((100, 100), np.float32))
+    assert not check["frontal"] and check["reasons"] == ["what looks like lung covers 0% of the image"]
+
+
+def test_a_classifier_that_was_not_fitted_leaves_it_to_the_shape():
+    assert checked(lambda image: None) == frontal_check(lungs())

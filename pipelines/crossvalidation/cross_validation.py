@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -12,20 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from transforms import DataError, check_writable
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
-from ..manifests.manifest import read_manifest, write_manifest
-from ..manifests.splits import SPLITS, split_patients
-from .intervals import Interval, mean_interval
+from ..evaluation.binary_metrics import summarise
+from ..evaluation.metric_table import write_metrics
+from ..evaluation.pixels import Pixels, gather
+from ..manifests.manifest import manifest_hash, read_manifest
+from ..provenance import surroundings
+from ..reporting.intervals import Interval, mean_interval
+from ..reporting.report import write_pooled_report
+from .folds import check_same_folds, write_folds
 
 logger = logging.getLogger(__name__)
-
-VALIDATION = 0.15  # of the patients that a fold does not test on
 
 
 def cross_validate(
@@ -46,9 +47,10 @@ def cross_validate(
     The patients of all splits of the manifest are divided again. A fold that was evaluated already is not run again, so
     the command can be stopped and repeated.
 
-    Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``images.csv``, a row an image; and
-    ``cross_validation.json``: the mean Dice and IoU by image over positives, each with its 95 % interval by
-    :func:`~pipelines.reporting.intervals.mean_interval`.
+    Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
+    positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
+    does, of all images that were held out as one, ``metrics.json``, ``metrics.csv``, ``images.csv``, ``pixels.npz``,
+    ``boxes.json`` where the truth is boxes, and the report of :mod:`pipelines.reporting.report`.
 
     Args:
         bundle: what is trained and evaluated; one that marks a single class.
@@ -79,10 +81,11 @@ def cross_validate(
     check_writable([output_dir])
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
-    manifests = _write_folds(read_manifest(manifest), output_dir, chosen)
+    content = read_manifest(manifest)
+    manifests = write_folds(content, output_dir, chosen)
     if trained is not None:
         for fold, _ in manifests:
-            _check_same_folds(fold, Path(trained) / fold.name)
+            check_same_folds(fold, Path(trained) / fold.name)
     tables = []
     for number, (fold, entries) in enumerate(manifests):
         folder = output_dir / f"fold_{number}"
@@ -99,6 +102,16 @@ def cross_validate(
     images = pd.concat(tables, ignore_index=True)
     with atomic_write(output_dir / "images.csv") as file:
         images.to_csv(file, index=False)
+    _pool(output_dir, [output_dir / f"fold_{number}" / "test" for number in range(folds)])
+    evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
+    evaluated |= {"weights": None, **surroundings(), "settings": {"bundle": bundle.name, **_told(chosen)}}
+    threshold = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)["threshold"]
+    metrics = {
+        name: value
+        for name, value in summarise(images, len(images), threshold).items()
+        if "_by_batch_of_" not in name  # which are of the order of one list
+    }
+    write_metrics(metrics, output_dir, evaluated | {"threshold": threshold})
     positives = images[images["tp"] + images["fn"] > 0]
     result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(images), "positives": len(positives)}
     intervals: dict[str, Interval] = {}
@@ -111,7 +124,32 @@ def cross_validate(
     result |= {name: interval.as_dict() for name, interval in intervals.items()}
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
+    entries = [entry for _, tested in manifests for entry in tested]
+    write_pooled_report(bundle, output_dir, content, entries, dataset_dir, _command(chosen, bundle.name))
     return result
+
+
+def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
+    """What the evaluations of the folds left of pixels and boxes, as one, in the order of the folds."""
+    if all((folder / "pixels.npz").is_file() for folder in folders):
+        gather([Pixels.load(folder / "pixels.npz") for folder in folders]).keep(output_dir / "pixels.npz")
+    if all((folder / "boxes.json").is_file() for folder in folders):
+        found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
+        with atomic_write(output_dir / "boxes.json") as file:
+            json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
+
+
+def _told(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that are paths, which may name somebody."""
+    return {name: value for name, value in chosen.items() if os.sep not in str(value) and value != "None"}
+
+
+def _command(chosen: dict[str, Any], bundle: str) -> str:
+    """The command that makes the cross-validation again, without names of files."""
+    given = {name: " ".join(value) if isinstance(value, list) else value for name, value in _told(chosen).items()}
+    options = [f"--{name} {value}" for name, value in given.items() if value != ""]
+    data = "--dataset_dir DATA --manifest manifest.json --output OUT"
+    return " ".join(["python -m pipelines crossvalidate", bundle, data, *options])
 
 
 def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> Interval:
@@ -123,61 +161,6 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
     return mean_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
-
-
-def _check_same_folds(fold: Path, trained: Path) -> None:
-    lists = [[read_manifest(path)[split] for split in SPLITS] for path in (fold, trained)]
-    if lists[0] != lists[1]:
-        raise DataError(
-            f"{trained}: is another fold than {fold}, so its model may have seen what it would be tested on. Give the "
-            "manifest, the folds and the seed that it was made with."
-        )
-
-
-def _write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) -> list[tuple[Path, list[dict]]]:
-    """A manifest a fold, and its test entries; and the settings, which results that are there must have been made with.
-
-    Raises:
-        DataError: if there are too few patients, or the folder holds the results of other settings.
-    """
-    folds, seed = chosen["folds"], chosen["seed"]
-    entries = _with_numbered_patients([entry for split in SPLITS for entry in manifest[split]])
-    patients = sorted({entry["patient_id"] for entry in entries})
-    if folds < 2 or len(patients) < 3 * folds:
-        raise DataError(f"{folds} folds need at least 2 and three patients each; the manifest has {len(patients)}.")
-    images = json.dumps(entries, sort_keys=True).encode()
-    chosen = {**chosen, "images": hashlib.sha256(images).hexdigest()}
-    settings = folder / "settings.json"
-    if settings.is_file() and (found := json.loads(settings.read_text(encoding="utf-8"))) != chosen:
-        differ = ", ".join(sorted(key for key in chosen | found if chosen.get(key) != found.get(key)))
-        raise DataError(f"{folder}: holds a cross-validation with other settings ({differ}). Give another folder.")
-    with atomic_write(settings) as file:
-        json.dump(chosen, file, indent=2)
-    groups = np.array_split(np.random.default_rng(seed).permutation(patients), folds)
-    written = []
-    for number, group in enumerate(groups):
-        tested = set(map(str, group))
-        others = [patient for patient in patients if patient not in tested]
-        split_of = split_patients(others, ["all"] * len(others), (1 - VALIDATION, VALIDATION, 0), seed)
-        split_of |= dict.fromkeys(tested, "test")
-        head = manifest | {"seed": seed, "split": f"fold {number} of {folds}, by patient"}
-        lists = {split: [entry for entry in entries if split_of[entry["patient_id"]] == split] for split in SPLITS}
-        path = folder / f"fold_{number}.json"
-        write_manifest(head | lists, path)
-        written.append((path, lists["test"]))
-    return written
-
-
-def _with_numbered_patients(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries in the order of their images, with a number for each patient.
-
-    So a manifest that is made again, with another salt, is divided into the same folds.
-    """
-    entries = sorted(entries, key=lambda entry: entry["image"])
-    numbers: dict[str, str] = {}
-    for entry in entries:
-        numbers.setdefault(entry["patient_id"], f"{len(numbers):06d}")
-    return [entry | {"patient_id": numbers[entry["patient_id"]]} for entry in entries]
 
 
 def _run(bundle: Bundle, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:

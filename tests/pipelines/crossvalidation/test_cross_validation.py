@@ -11,7 +11,9 @@ import pytest
 
 from pipelines import draw_phantoms
 from pipelines.bundle import Bundle
-from pipelines.reporting.cross_validation import cross_validate
+from pipelines.crossvalidation.cross_validation import cross_validate
+from pipelines.documents.schemas import read_described
+from pipelines.evaluation.pixels import Pixels
 from tests.conftest import ROOT
 from transforms import DataError
 
@@ -33,6 +35,7 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
     images = pd.read_csv(tmp_path / "a" / "images.csv")
     assert images["patient"].nunique() == 12
     assert result["dice_by_image_over_positives"]["mean"] == pytest.approx(images["dice"].mean())
+    check_pooled_report(tmp_path / "a", images)
     tested = []
     for fold in range(2):
         manifest = json.loads((tmp_path / "a" / f"fold_{fold}.json").read_text())
@@ -66,6 +69,24 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
         cross_validate(*arguments, tmp_path / "a", threshold=0.9, **settings)
     with pytest.raises(DataError, match="fold_0.json: is another fold"):
         cross_validate(*arguments, tmp_path / "c", trained=tmp_path / "a", **settings | {"seed": 4})
+
+
+def check_pooled_report(folder, images):
+    """One page, and one set of metrics, over all that were held out."""
+    report, metrics = (read_described(folder / f"{kind}.json", kind, "") for kind in ("report", "metrics"))
+    assert report["means_by_case"]["dice"]["mean"] == pytest.approx(images["dice"].mean())
+    assert (report["cases"], report["patients"], metrics["images"]) == (12, 12, 12)
+    assert metrics["dice_by_image_over_positives"] == pytest.approx(images["dice"].mean())
+    assert metrics["evaluated"]["split"] == "cross-validation" and metrics["evaluated"]["settings"]["folds"] == 2
+    assert "crossvalidate opacity --dataset_dir DATA" in report["command"] and "--folds 2 --seed 3" in report["command"]
+    assert str(folder.parent) not in report["command"] + json.dumps(metrics)
+    assert sum(group["cases"] for group in report["groups"] if group["by"] == "size of the truth") in (0, 12)
+    pixels = [
+        Pixels.load(path / "pixels.npz").counts for path in (folder / "fold_0/test", folder / "fold_1/test", folder)
+    ]
+    assert len(pixels[2]) == 12 and (pixels[2][: len(pixels[0])] == pixels[0]).all()
+    page = (folder / "report.html").read_text()
+    assert page.count('id="case-') == 12 and "row in the table of all folds" in page
 
 
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):

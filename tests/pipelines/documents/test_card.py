@@ -1,0 +1,129 @@
+"""Model cards: their figures are those of a report, and the shipped ones are those of the shipped weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pipelines.bundle import Bundle
+from pipelines.documents.card import BEGIN, END, fill_card, stale
+from pipelines.documents.schemas import read_described
+from pipelines.provenance import surroundings, weights_hash
+from tests.conftest import ROOT
+from tests.running import BUNDLES, bundle_of
+from transforms import DataError
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_card_metadata_and_figures_agree_and_are_of_the_shipped_weights(name):
+    faults = stale(bundle_of(name))
+    assert not faults, f"{faults}: run python -m pipelines card {name} FOLDER … with the folders of new reports"
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A copy of lungs whose card has no figures yet, with some file of weights."""
+    source, root = ROOT / "bundles" / "lungs", tmp_path / "lungs"
+    shutil.copytree(source / "configs", root / "configs")
+    (root / "docs").mkdir()
+    (root / "docs" / "README.md").write_text(f"# Lungs\nby hand\n{BEGIN}\nold\n{END}\nby hand too\n")
+    (root / "models").mkdir()
+    (root / "models" / "model.pt").write_bytes(b"weights")
+    return Bundle(root)
+
+
+def mean(value, low, high, patients=57):
+    return {"mean": value, "low": low, "high": high, "cases": 57, "patients": patients}
+
+
+def report(folder, of, split="test", **more):
+    """A report of made-up figures, written into a folder."""
+    told = {"data": "somewhere", "split": split, "manifest": "a" * 64, **surroundings()}
+    told |= {"weights": weights_hash(of.weights)}
+    content = {
+        **{
+            "$schema": "urn:radbundles:report:1",
+            "bundle": of.metadata["name"],
+            "weights": "x",
+            "trained_on": "here",
+        },
+        **{"data": "somewhere", "split": f"{split}, by image", "command": "python -m pipelines report lungs"},
+        **{"cases": 57, "patients": 57, "groups": [], "calibration": {}, "evaluated": told},
+        "metrics": {"positives": 57, "dice_by_image_over_positives": 0.96123, "image_roc_auc_over_all": None},
+        "means_by_case": {"dice": mean(0.96123, 0.955, 0.9666)},
+    }
+    folder.mkdir()
+    (folder / "report.json").write_text(json.dumps(content | more))
+    return folder
+
+
+def test_figures_get_into_card_metadata_and_figures(bundle, tmp_path):
+    before = (bundle.root / "configs" / "metadata.json").read_text()
+    fill_card(bundle, [report(tmp_path / "test", bundle), report(tmp_path / "validation", bundle, "validation")])
+    card = bundle.card.read_text()
+    assert card.startswith(f"# Lungs\nby hand\n{BEGIN}\n") and card.endswith(f"\n{END}\nby hand too\n")
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+    assert rows == [
+        "| | test | validation |",
+        "| --- | --- | --- |",
+        "| Dice by image over positives | 0.961 (0.955 to 0.967) | 0.961 (0.955 to 0.967) |",
+    ]
+    assert f"weights {weights_hash(bundle.weights)[:12]}, trained on here" in card
+    assert "57 cases of 57 patients, 57 with a finding" in card and "`python -m pipelines report lungs`" in card
+    fresh = Bundle(bundle.root)
+    assert fresh.metadata["eval_metrics"] == {"test_dice_by_image_over_positives": 0.9612}
+    after = (bundle.root / "configs" / "metadata.json").read_text().splitlines()
+    assert all("eval_metrics" in line or "_by_image_" in line for line in set(before.splitlines()) - set(after))
+    assert len(read_described(bundle.figures, "figures", "")["columns"]) == 2
+    assert stale(fresh) == []
+
+    once = card
+    fill_card(fresh, [tmp_path / "test", tmp_path / "validation"])
+    assert fresh.card.read_text() == once
+
+
+def test_what_does_not_agree_is_named(bundle, tmp_path):
+    fill_card(bundle, [report(tmp_path / "test", bundle)])
+    found = Bundle(bundle.root)
+    bundle.card.write_text(bundle.card.read_text().replace("0.961 (", "0.971 ("))
+    assert [fault for fault in stale(found) if "its figures are not those" in fault] == stale(found) != []
+    found.metadata["eval_metrics"]["test_dice_by_image_over_positives"] = 0.99
+    assert len(stale(found)) == 2
+    bundle.weights.write_bytes(b"others")
+    assert "is of other weights than model.pt" in stale(found)[-1] and len(stale(found)) == 3
+    bundle.figures.unlink()
+    assert "figures.json: is missing" in stale(found)[0]
+
+
+def test_of_a_cross_validation(bundle, tmp_path):
+    """It is of no weights that are shipped, and says of too few patients that they are."""
+    folder = report(tmp_path / "cv", bundle, "cross-validation", means_by_case={"dice": mean(0.5, 0.4, 0.6, 12)})
+    content = json.loads((folder / "report.json").read_text())
+    content["evaluated"] |= {"weights": None, "settings": {"overlays": ["usual_way"], "evaluation": []}}
+    (folder / "report.json").write_text(json.dumps(content))
+    fill_card(bundle, [folder])
+    card, found = bundle.card.read_text(), Bundle(bundle.root)
+    assert "| | cross-validation, `usual_way` |" in card and "| 0.500 (0.400 to 0.600) † |" in card
+    assert "† Fewer than 30 patients" in card and "a model a fold" in card
+    assert found.metadata["eval_metrics"] == {} and json.loads(bundle.figures.read_text())["weights"] is None
+    bundle.weights.unlink()
+    assert stale(found) == []
+
+
+def test_what_is_refused(bundle, tmp_path):
+    with pytest.raises(DataError, match=r"report\.json: no such file\. Make it with: python -m pipelines evaluate"):
+        fill_card(bundle, [tmp_path])
+    with pytest.raises(DataError, match="is of Other, not of Lungs on chest radiographs"):
+        fill_card(bundle, [report(tmp_path / "other", bundle, bundle="Other")])
+    folder = report(tmp_path / "test", bundle)
+    bundle.weights.write_bytes(b"others")
+    with pytest.raises(DataError, match=r"is of weights [0-9a-f]{12}, and .*model\.pt are [0-9a-f]{12}"):
+        fill_card(bundle, [folder])
+    bundle.weights.write_bytes(b"weights")
+    bundle.card.write_text("no lines")
+    before = (bundle.root / "configs" / "metadata.json").read_text()
+    with pytest.raises(DataError, match=r"README\.md: lacks the line <!-- figures"):
+        fill_card(bundle, [folder])
+    assert (bundle.root / "configs" / "metadata.json").read_text() == before and not bundle.figures.exists()
