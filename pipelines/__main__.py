@@ -20,6 +20,7 @@ VERBS = (
     evaluate.COMPARE,
     evaluate.CARD,
     predict.PREDICT,
+    predict.LISTEN,
     crossvalidate.CROSSVALIDATE,
     timing.BENCHMARK,
     export.EXPORT,

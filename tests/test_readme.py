@@ -16,6 +16,7 @@ from tests.running import BUNDLES
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "docs" / "anywhere.md",
+    ROOT / "docs" / "archive.md",
     ROOT / "docs" / "viewers_and_clients.md",
     ROOT / "data_manifests" / "README.md",
     *sorted(ROOT.glob("bundles/*/docs/README.md")),

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 
 from transforms import Box, OutputLayout, SaveFiled, mask_to_boxes
 from transforms.files.atomic import atomic_path
 
 from .algorithm import Algorithm
-from .source import SERIES_NUMBER, code, equipment, highdicom, read_source
+from .source import SERIES_NUMBER, code, equipment, highdicom, read_source, uid_of
 
 sr = highdicom.sr  # from there, so that what to install is said where it is missing
 PLAIN_RADIOGRAPH = ("399208008", "SCT", "Plain X-ray of chest")
@@ -48,6 +49,10 @@ def write_report(
     """
     header = read_source(source, keep_free_text)
     image = header.SOPClassUID, header.SOPInstanceUID
+
+    def uid(kind: str) -> UID:
+        return uid_of(kind, algorithm, [header], [*found], finding=finding, free_text=keep_free_text)
+
     common: dict[str, Any] = {
         "finding_type": code(finding["type"]),
         "finding_sites": [sr.FindingSite(code(finding["region"]))] if "region" in finding else None,
@@ -60,7 +65,7 @@ def write_report(
         certainty = sr.Measurement(codes.DCM.CertaintyOfFinding, round(100 * confidence, 2), codes.UCUM.Percent)
         groups.append(
             sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(highdicom.UID(), f"finding {number}"),
+                tracking_identifier=sr.TrackingIdentifier(uid(f"finding {number}"), f"finding {number}"),
                 referenced_region=region,
                 measurements=[certainty],
                 **common,
@@ -69,7 +74,7 @@ def write_report(
     if not groups:
         groups.append(
             sr.MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(highdicom.UID(), "no finding"),
+                tracking_identifier=sr.TrackingIdentifier(uid("no finding"), "no finding"),
                 qualitative_evaluations=[sr.QualitativeEvaluation(code(finding["type"]), codes.SCT.Absent)],
                 source_images=[sr.SourceImageForMeasurementGroup(*image)],
                 **common,
@@ -94,9 +99,9 @@ def write_report(
     report = sr.Comprehensive3DSR(
         evidence=[header],
         content=content[0],
-        series_instance_uid=highdicom.UID(),
+        series_instance_uid=uid("series of a report"),
         series_number=SERIES_NUMBER + 500 + int(header.get("SeriesNumber") or 0) % 500,
-        sop_instance_uid=highdicom.UID(),
+        sop_instance_uid=uid("report"),
         instance_number=1,
         manufacturer=made.pop("manufacturer"),
         is_complete=True,

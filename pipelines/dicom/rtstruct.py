@@ -26,6 +26,7 @@ from .source import (  # it says how to get highdicom
     highdicom,
     identify,
     read_source,
+    uid_of,
 )
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # retired as a class of objects, but still what refers to a study here
@@ -75,11 +76,12 @@ def write_rtstruct(
             f"{sources[0]}: lacks FrameOfReferenceUID (0020,0052), without which contours have no place. Export the "
             "series again, or write NIfTI: --format nifti."
         )
+    settings = {"segments": segments, "free_text": keep_free_text}
     structures = highdicom.SOPClass(
         study_instance_uid=first.StudyInstanceUID,
-        series_instance_uid=highdicom.UID(),
+        series_instance_uid=uid_of("series of contours", algorithm, headers, labels, **settings),
         series_number=SERIES_NUMBER + 1000 + int(first.get("SeriesNumber") or 0) % 1000,
-        sop_instance_uid=highdicom.UID(),
+        sop_instance_uid=uid_of("contours", algorithm, headers, labels, **settings),
         sop_class_uid=RTStructureSetStorage,
         instance_number=1,
         modality="RTSTRUCT",

@@ -16,7 +16,7 @@ from transforms import DataError, OutputLayout, SaveFiled
 from transforms.files.atomic import atomic_path
 
 from .algorithm import Algorithm
-from .source import LOSSY, SERIES_NUMBER, code, equipment, highdicom, identify, read_source
+from .source import LOSSY, SERIES_NUMBER, code, equipment, highdicom, identify, read_source, uid_of
 
 CIELabColor = highdicom.color.CIELabColor
 SPACINGS = {  # of a radiograph, and what each is measured on (PS3.3 10.7)
@@ -68,14 +68,15 @@ def write_segmentation(
             f"{sources[0]}: lacks FrameOfReferenceUID (0020,0052), without which a segmentation has no place. Export "
             "the series again, or write NIfTI: --format nifti."
         )
+    settings = {"segments": segments, "fractional": fractional, "free_text": keep_free_text, "strict": strict}
     segmentation = highdicom.seg.Segmentation(
         source_images=headers,
         pixel_array=frames.astype(np.float32) if fractional else frames.astype(np.uint8),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         segment_descriptions=[_describe(n, segment, algorithm) for n, segment in enumerate(segments, start=1)],
-        series_instance_uid=highdicom.UID(),
+        series_instance_uid=uid_of("series of a segmentation", algorithm, headers, frames, **settings),
         series_number=SERIES_NUMBER + int(headers[0].get("SeriesNumber") or 0) % 1000,
-        sop_instance_uid=highdicom.UID(),
+        sop_instance_uid=uid_of("segmentation", algorithm, headers, frames, **settings),
         instance_number=1,
         **equipment(algorithm),
         series_description=f"{algorithm.name}, segmentation"[:64],

@@ -6,14 +6,19 @@ written.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID, generate_uid
 
 from transforms import DataError
 from transforms.files.dicom import open_dicom
@@ -98,6 +103,29 @@ def read_source(path: os.PathLike | str, keep_free_text: bool = False) -> Datase
     if "ImagePositionPatient" not in header and "FrameOfReferenceUID" in header:
         del header.FrameOfReferenceUID  # a frame of reference in which it has no place
     return header
+
+
+def uid_of(
+    kind: str, algorithm: Algorithm, sources: Sequence[Dataset], found: np.ndarray | Sequence[Any], **settings: Any
+) -> UID:
+    """The UID of an object, or of something in it: the same whenever the same is found on the same images.
+
+    So an archive that gets an object twice holds it once. What a person took part in is new each time.
+
+    Args:
+        kind: what has the UID: others that are made of the same have another.
+        algorithm: what found it.
+        sources: the images' headers.
+        found: the array, or what JSON can hold.
+        settings: what else the object depends on, as JSON can hold it.
+    """
+    if algorithm.type != "AUTOMATIC":
+        return highdicom.UID()
+    if isinstance(found, np.ndarray):
+        found = [str(found.dtype), *found.shape, hashlib.sha256(found.tobytes()).hexdigest()]
+    images = [(str(header.StudyInstanceUID), str(header.SOPInstanceUID)) for header in sources]
+    made_of = json.dumps([kind, asdict(algorithm), images, found, settings], sort_keys=True, default=float)
+    return generate_uid(entropy_srcs=[made_of])
 
 
 def equipment(algorithm: Algorithm) -> dict[str, Any]:

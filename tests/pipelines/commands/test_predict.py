@@ -11,6 +11,8 @@ import sys
 import pytest
 
 from pipelines.__main__ import main
+from pipelines.archive import listen
+from pipelines.archive import predict as archive_predict
 from pipelines.prediction import predict
 from pipelines.prediction.formats import FORMATS
 from tests.conftest import ROOT
@@ -122,3 +124,24 @@ def test_a_terminal_shows_a_bar_that_names_nobody(images, tmp_path, capfd, monke
     assert b"DOE" not in shown and b"ROE" not in shown
     out = capfd.readouterr().out
     assert "ROE_JOHN.dcm: FAILED" in out and "DOE_JANE" not in out  # the bar stands for what is done
+
+
+def test_an_archive_is_asked_for_what_the_query_says(call, misused):
+    url = "http://127.0.0.1:8042/dicom-web"
+    line = f"predict lungs --input {url} --query PatientID=a=b StudyDate=20260101 --output OUT --store {url}"
+    given, settings = call(line, archive_predict, "predict_archive")
+    assert given == ["lungs"] and settings["url"] == settings["store"] == url
+    assert settings["query"] == {"PatientID": "a=b", "StudyDate": "20260101"} and "dataset_dir" not in settings
+    told = misused(f"predict lungs --input {url} --output OUT --query PatientID")
+    assert "'PatientID' is not KEY=VALUE" in told
+
+
+def test_listening_needs_a_folder_and_a_peer(call, misused):
+    given, settings = call("listen lungs --spool DIR --store PACS@127.0.0.1:4242", listen, "listen")
+    assert given == ["lungs"]
+    assert settings == {"spool": "DIR", "store": "PACS@127.0.0.1:4242", "overlays": (), "report": False}
+    more = " --port 104 --host 0.0.0.0 --title US --allow A --allow B --settle 5 --limit 9 --format seg-strict --report"
+    _, settings = call(f"listen lungs --spool DIR --store PACS@127.0.0.1:4242{more}", listen, "listen")
+    assert settings | {"port": 104, "host": "0.0.0.0", "title": "US", "allowed": ["A", "B"]} == settings
+    assert settings | {"settle": 5, "limit": 9, "format": "seg-strict", "report": True} == settings
+    assert "required: --spool, --store" in misused("listen lungs")

@@ -14,10 +14,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
+from pipelines.dicom.algorithm import Algorithm
 from pipelines.dicom.report import write_report
 from pipelines.dicom.rtstruct import write_rtstruct
 from pipelines.dicom.segmentation import write_segmentation
-from pipelines.dicom.source import IDENTITY, IMAGE, LOSSY, MAY_BE_EMPTY, code, read_source
+from pipelines.dicom.source import IDENTITY, IMAGE, LOSSY, MAY_BE_EMPTY, code, read_source, uid_of
 from tests.pipelines.dicom.conftest import ALGORITHM, COLUMNS, ROWS, segments_of
 from transforms import DataError
 
@@ -187,3 +188,32 @@ def test_what_is_kept_is_listed(sources):
     """And is all that highdicom or a structure set need."""
     header = read_source(sources[0][0])
     assert {element.keyword for element in header} <= {*IDENTITY, *IMAGE, *LOSSY, *MAY_BE_EMPTY, "SpecificCharacterSet"}
+
+
+@pytest.mark.parametrize("kind", ["ct", "radiograph", "rtstruct", "report"])
+def test_an_object_made_again_has_the_same_uids(sources, tmp_path, kind):
+    """So an archive has it once. What is made of another image has others."""
+    paths, _ = sources
+    first, again = (written(kind, paths, tmp_path / name) for name in ("first.dcm", "again.dcm"))
+    assert (first.SOPInstanceUID, first.SeriesInstanceUID) == (again.SOPInstanceUID, again.SeriesInstanceUID)
+    assert first.SOPInstanceUID != first.SeriesInstanceUID
+    header = pydicom.dcmread(paths[0])
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    header.save_as(paths[0])
+    other = written(kind, paths, tmp_path / "other.dcm")
+    assert other.SOPInstanceUID != first.SOPInstanceUID and other.SeriesInstanceUID != first.SeriesInstanceUID
+
+
+def test_uids_go_by_all_that_an_object_is_made_of(sources):
+    header, mask = read_source(sources[0][0]), np.array([[0, 1], [1, 0]], np.uint8)
+    model, person = Algorithm("a", "1", "f" * 64), Algorithm("a", "1", "f" * 64, type="SEMIAUTOMATIC")
+    made = [
+        uid_of("a mask", model, [header], mask),
+        uid_of("a series", model, [header], mask),
+        uid_of("a mask", Algorithm("a", "1", "e" * 64), [header], mask),
+        uid_of("a mask", model, [header], 1 - mask),
+        uid_of("a mask", model, [header], mask.reshape(1, 4)),
+        uid_of("a mask", model, [header], mask, strict=True),
+        *(uid_of("a mask", person, [header], mask) for _ in range(2)),  # drawn twice, it is two
+    ]
+    assert len(set(made)) == len(made) and all(len(uid) <= 64 and uid.is_valid for uid in made)

@@ -1,0 +1,1 @@
+"""Images from an archive and results back into it: DICOMweb, and DICOM's own network protocol."""
