@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 from monai.networks.layers import SkipConnection
 from monai.networks.nets import UNet
 from torch import nn
+
+from .weights import WeightsError
 
 
 @torch.no_grad()
@@ -36,18 +40,24 @@ def bottom_features(network: UNet, images: torch.Tensor) -> torch.Tensor:
 class ImageClassifier:
     """A linear classifier of images on the features of :func:`bottom_features`; a copy shares the network.
 
+    Several threads may use it; it runs the network for one of them at a time.
+
     Args:
         network: that the classifier was fitted on the features of.
         fitted: ``weights``, one a feature, and ``bias``, whose sum is the logit of the image being of the kind; and
             ``threshold``, the probability below which it counts as another. None: nothing was fitted.
 
     Raises:
+        WeightsError: if what was fitted is not whole.
         ValueError: from a call, if there are more or fewer weights than features.
     """
 
     def __init__(self, network: UNet, fitted: Mapping[str, Any] | None):
+        if fitted is not None:
+            _check(fitted)
         self.network = network
         self.fitted = fitted
+        self.computing = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageClassifier:
         return self  # nothing in it changes, and a thread needs no network of its own
@@ -56,9 +66,30 @@ class ImageClassifier:
         """Of an image of shape (C, H, W): the probability that it is of the kind, and the threshold, both 0 to 1."""
         if self.fitted is None:
             return None
-        features = bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+        with self.computing:
+            features = bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
         weights = self.fitted["weights"]
         if len(weights) != len(features):
             raise ValueError(f"the classifier has {len(weights)} weights, the network {len(features)} features.")
         logit = math.fsum(value * weight for value, weight in zip(features, weights, strict=True)) + self.fitted["bias"]
         return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0))), self.fitted["threshold"]
+
+
+def _check(fitted: Any) -> None:
+    """Refuse what a damaged JSON file may hold, before it fails image after image."""
+    wrong = [
+        name for name in ("bias", "threshold") if not (isinstance(fitted, Mapping) and _is_number(fitted.get(name)))
+    ]
+    weights = fitted.get("weights") if isinstance(fitted, Mapping) else None
+    if not isinstance(weights, list) or not weights or not all(_is_number(weight) for weight in weights):
+        wrong.insert(0, "weights")
+    if wrong:
+        raise WeightsError(
+            f"the JSON file beside the weights holds a damaged classifier: its {', '.join(wrong)}. weights must be a "
+            "list of finite numbers, bias and threshold one each. Copy the file again, or fit it again."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that a float can hold, and is finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

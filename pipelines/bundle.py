@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ REQUIRED = (  # of a bundle that is passed on
     "docs/README.md",
     "docs/data_license.txt",
 )
+DOCS = ("README.md", "data_license.txt", "figures.json", "patients.csv", "licences.csv")  # what travels of docs/
 WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
 SHIPPED = Path(__file__).resolve().parents[1] / "bundles"  # beside the packages, in a clone and where pip puts them
 IN_CLONE = (SHIPPED.parent / "pyproject.toml").is_file()  # and not what pip has installed
@@ -163,6 +165,8 @@ class Bundle:
     def shipped(self) -> list[str]:
         """The files that are passed on with the bundle, by their path in its folder; hidden ones are left out.
 
+        Of ``docs`` it is ``DOCS`` alone: a file of one's own beside them may be of patients.
+
         Raises:
             DataError: if one that is required is missing.
         """
@@ -170,9 +174,9 @@ class Bundle:
         if missing:
             raise DataError(f"{self.root / missing[0]}: no such file. A bundle that is passed on needs it.")
         names = ["LICENSE", *(name for name in (WEIGHTS, ABOUT_WEIGHTS) if (self.root / name).is_file())]
-        for folder in (CONFIGS, "docs"):
-            paths = (path.relative_to(self.root) for path in (self.root / folder).rglob("*") if path.is_file())
-            names += [path.as_posix() for path in paths if not path.name.startswith(".")]
+        names += [f"docs/{name}" for name in DOCS if (self.root / "docs" / name).is_file()]
+        paths = (path.relative_to(self.root) for path in (self.root / CONFIGS).rglob("*") if path.is_file())
+        names += [path.as_posix() for path in paths if not path.name.startswith(".")]
         return [name for name in names if name != OF_A_SERVER]
 
     def algorithm(self, weights: os.PathLike | str) -> Algorithm:
@@ -185,7 +189,7 @@ class Bundle:
         """What was fitted to weights to make their probabilities as sure as they should be, see ``calibrate``.
 
         Raises:
-            DataError: if nothing was, or the bundle gives no probabilities.
+            DataError: if nothing was, it is no temperature, or the bundle gives no probabilities.
         """
         if not self.gives_probabilities:
             raise DataError(f"{self.name}: gives labels, not probabilities: leave out --calibrated.")
@@ -195,7 +199,13 @@ class Bundle:
                 f"{weights}: no temperature was fitted to these weights. Run python -m pipelines calibrate first, or "
                 "leave out --calibrated."
             )
-        return fitted["temperature"]
+        temperature = fitted["temperature"]
+        if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+            raise DataError(
+                f"{Path(weights).with_suffix('.json')}: its temperature must be a number above 0. Copy the file again, "
+                "or run python -m pipelines calibrate again."
+            )
+        return temperature
 
     def files(self, names: Sequence[str]) -> list[str]:
         """The paths of configurations and overlays, as MONAI's bundle commands take them.

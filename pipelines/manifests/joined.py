@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,18 @@ def join_manifests(
         the manifest.
 
     Raises:
-        DataError: if a part is not of this form, its folder or its manifest is missing, one comes twice, or the tasks
-            differ; and as :func:`read_manifest`.
+        DataError: if a part is not of this form, its folder or its manifest is missing, a folder is not below
+            ``folder`` or is another's or in it, an image comes twice, or the tasks differ; and as
+            :func:`read_manifest`.
     """
     folder, out = Path(folder), Path(out)
     check_writable([out.absolute().parent])
-    manifests = {}
+    manifests: dict[str, dict[str, Any]] = {}
     for part in parts:
         below, found, path = part.partition("=")
-        if not found or not (folder / below).is_dir() or below in manifests:
-            raise DataError(f"--parts {part}: must be FOLDER=MANIFEST, with another folder below {folder} each time.")
+        if not found or not below or not path:
+            raise DataError(f"--parts {part}: must be FOLDER=MANIFEST.")
+        _check_folder(folder, below, manifests)
         manifests[below] = read_manifest(path)
     tasks = sorted({manifest["task"] for manifest in manifests.values()})
     if len(tasks) > 1:
@@ -70,9 +72,35 @@ def join_manifests(
             for split in SPLITS
         },
     }
+    _check_images(joined, folder)
     write_manifest(joined, out)
     logger.info("%s: %s", out, ", ".join(f"{len(joined[split])} {split}" for split in SPLITS))
     return joined
+
+
+def _check_folder(folder: Path, below: str, others: Iterable[str]) -> None:
+    """Refuse a folder that is not below the common one, or of which images may be another part's too."""
+    steps, resolved = Path(below).parts, (folder / below).resolve()
+    if not steps or Path(below).is_absolute() or ".." in steps:
+        raise DataError(f"--parts {below}: is not below {folder}. Give the path of a folder in it.")
+    if not resolved.is_dir():
+        raise DataError(f"--parts {below}: {folder / below} is no folder. Give the folder of its images.")
+    for other in others:
+        there = (folder / other).resolve()
+        if resolved.is_relative_to(there) or there.is_relative_to(resolved):
+            raise DataError(f"--parts {below}: is the folder of {other}, or one is in the other. Give another folder.")
+
+
+def _check_images(joined: dict[str, Any], folder: Path) -> None:
+    """Refuse an image that comes twice, under whatever name: it would be that of two patients."""
+    places: dict[str, str] = {}
+    for split in SPLITS:
+        for number, entry in enumerate(joined[split]):
+            place = f"{split}[{number}]"
+            for path in entry["image"] if isinstance(entry["image"], list) else [entry["image"]]:
+                first = places.setdefault(os.path.realpath(folder / path), place)
+                if first != place:
+                    raise DataError(f"{folder / path}: is the image of {first} and of {place}. Leave one of them out.")
 
 
 def _moved(entry: dict[str, Any], below: str) -> dict[str, Any]:

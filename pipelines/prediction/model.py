@@ -6,6 +6,7 @@ The command ``predict`` goes the same way: :class:`Inference`.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.transforms import Compose, LoadImaged
 from monai.utils import convert_to_dst_type
 from pydicom.dataset import Dataset
 
@@ -29,14 +31,15 @@ Image = os.PathLike | str | Sequence[os.PathLike | str] | Dataset | np.ndarray
 BATCH_SIZES = (8, 32)  # on a CPU, and on a GPU
 
 # What of a bundle's `initialize` is for a program that writes files, and not for what only computes
-OF_PROGRAMS = ("$transforms.prepare_console()", "$transforms.check_writable([@output_dir])")
+OF_PROGRAMS = re.compile(r"\b(prepare_console|check_writable)\b")
 
 
 class Inference:
     """A bundle's network with its weights, and what its ``inference.json`` does before and after it.
 
     Images go through it as MONAI's dictionaries, of one shape where several go through the network together. Several
-    threads may use it; the network is one thread's at a time.
+    threads may use it: :meth:`compute` is one thread's at a time, reading and finishing run beside it. What finishing
+    asks of the network itself, as ``lungs`` does for its check, is one thread's at a time too, beside ``compute``.
 
     Args:
         parser: of the bundle's ``inference.json``. It is changed: what was made of it before is forgotten.
@@ -47,16 +50,17 @@ class Inference:
     """
 
     def __init__(self, parser: ConfigParser, boxes: bool):
-        parser["initialize"] = [step for step in parser["initialize"] if step not in OF_PROGRAMS]
-        for step in parser["preprocessing"]["transforms"]:
-            if step["_target_"] == "LoadImaged":
-                step["expanduser"] = False  # an image in memory has no path
+        parser["initialize"] = [step for step in parser["initialize"] if not OF_PROGRAMS.search(str(step))]
         parser.parse(reset=True)
         parse = parser.get_parsed_content
         parse("initialize")
         self.network, self.inferer, self.device = parse("network_def"), parse("inferer"), torch.device(parse("device"))
         self.network.eval()
-        self.preprocess, self.postprocess = (PerThread(parse(name)) for name in ("preprocessing", "postprocessing"))
+        preprocessing = parse("preprocessing")
+        for step in Compose(preprocessing).flatten().transforms:
+            if isinstance(step, LoadImaged):  # here, for a configuration may name its steps or compute them
+                step._loader.expanduser = False  # an image in memory has no path
+        self.preprocess, self.postprocess = PerThread(preprocessing), PerThread(parse("postprocessing"))
         self.boxes_by = (parse("threshold"), parse("box_confidence")) if boxes else None
         self.computing = threading.Lock()
 
@@ -202,9 +206,13 @@ class Model:
             return [HeldRadiograph(image, spacing, name)]
         if spacing is not None:
             raise DataError(f"{image}: is a file, which says its spacing itself. Leave out spacing.")
-        if isinstance(image, (str, os.PathLike)):
-            return find_image(image, self._reader).image
-        return [str(path) for path in image]
+        files = [image] if isinstance(image, (str, os.PathLike)) else list(image)
+        if len(files) == 1:
+            return find_image(files[0], self._reader).image
+        if not files or not self.bundle.is_volumetric:
+            wanted = "those of one CT" if self.bundle.is_volumetric else "the one of a radiograph"
+            raise DataError(f"{name}: is a list of {len(files)} files. Give {wanted}.")
+        return [str(path) for path in files]
 
     def _found(self, data: Data) -> Segmentation:
         done = self._inference.finish(data)

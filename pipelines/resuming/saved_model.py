@@ -50,6 +50,7 @@ def add_to_model(path: Path, sha256: str, fitted: dict[str, Any]) -> Path:
     Raises:
         WeightsError: if the weights are others by now, or not the ones that the JSON file beside them describes.
         DataError: if another run, such as a training, writes there.
+        ValueError: if a number of it is not finite, which JSON does not have; the file stays as it was.
     """
     beside = path.with_suffix(".json")
     with locked(path.parent):
@@ -58,7 +59,9 @@ def add_to_model(path: Path, sha256: str, fitted: dict[str, Any]) -> Path:
             raise WeightsError(f"{path}: was replaced meanwhile. Give the same command again.")
         about = {**read_about(path, sha256), **fitted, "sha256": sha256}
         with atomic_write(beside) as text:
-            json.dump({name: value for name, value in about.items() if value is not None}, text, indent=2)
+            json.dump(
+                {name: value for name, value in about.items() if value is not None}, text, indent=2, allow_nan=False
+            )
             text.write("\n")
     return beside
 

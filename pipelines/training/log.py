@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from transforms import DataError
 from transforms.files.atomic import atomic_write
 
 from .curves import draw_curves
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingProgress(ProgressBar):
@@ -113,7 +118,8 @@ class MLFlowLog(MLFlowHandler):
 
     It holds the loss and the learning rate of each step, every metric of the trainer and the evaluators of each epoch,
     the numbers of epochs and steps, and ``experiment_param``: no names of files or folders, and no files. It must come
-    after the handlers that validate.
+    after the handlers that validate. Once the training runs, the first failure of MLflow is warned of, and ends the
+    record, not the training.
 
     Args:
         tracking_uri: of MLflow, as ``sqlite:///FILE.db`` or ``http://HOST:PORT``.
@@ -122,7 +128,7 @@ class MLFlowLog(MLFlowHandler):
         evaluators: whose metrics are logged beside the trainer's.
 
     Raises:
-        DataError: if MLflow is not installed, or cannot keep its records there.
+        DataError: as :func:`check_mlflow`.
     """
 
     def __init__(
@@ -132,12 +138,8 @@ class MLFlowLog(MLFlowHandler):
         experiment_param: Mapping[str, Any],
         evaluators: Sequence[Workflow],
     ):
-        if find_spec("mlflow") is None:
-            raise DataError(
-                "MLflow is not installed, and --mlflow asks for a record in it. Run: pip install 'radbundles[mlflow]' "
-                "(in a clone: pip install -e '.[mlflow]'), or leave it out."
-            )
-        try:
+        check_mlflow(tracking_uri)
+        with _without_secrets(tracking_uri):
             super().__init__(
                 tracking_uri,
                 output_transform=from_engine(["loss"], first=True),
@@ -146,23 +148,80 @@ class MLFlowLog(MLFlowHandler):
                 experiment_param=dict(experiment_param),
                 close_on_complete=True,
             )
-        except Exception as error:  # of MONAI or of MLflow, which has many
-            raise DataError(
-                f"{tracking_uri}: MLflow cannot keep its records there ({error}). Give --mlflow sqlite:///FILE.db, or "
-                "http://HOST:PORT of a server."
-            ) from error
+            self._set_experiment()
         self.evaluators = evaluators
+        self.off = False
 
     def start(self, engine: Engine) -> None:
-        self._set_experiment()
+        self._keep(self._start, engine)
+
+    def iteration_completed(self, engine: Engine) -> None:
+        self._keep(super().iteration_completed, engine)
+
+    def epoch_completed(self, engine: Engine) -> None:
+        self._keep(self._epoch_completed, engine)
+
+    def complete(self) -> None:
+        self._keep(super().complete)
+
+    def close(self) -> None:
+        self._keep(super().close)
+
+    def _start(self, engine: Engine) -> None:
         if (
             self.experiment and not self.cur_run
         ):  # MONAI would go on with one that has not ended, as one that was killed
             self.cur_run = self.client.create_run(self.experiment.experiment_id)
         super().start(engine)
 
-    def epoch_completed(self, engine: Engine) -> None:
+    def _epoch_completed(self, engine: Engine) -> None:
         super().epoch_completed(engine)
         for evaluator in self.evaluators:
             if evaluator.state.epoch == engine.state.epoch:  # not every epoch need be validated
                 self._log_metrics(evaluator.state.metrics, step=engine.state.epoch)
+
+    def _keep(self, record: Callable[..., None], *args: Engine) -> None:
+        if self.off:
+            return
+        try:
+            record(*args)
+        except Exception as error:  # a training is worth more than its record
+            self.off = True
+            logger.warning("MLflow failed (%s). The training goes on, and its record ends here.", _hidden(error))
+
+
+def check_mlflow(tracking_uri: str) -> None:
+    """Reach the place where MLflow is to keep its records.
+
+    Raises:
+        DataError: if MLflow is not installed or cannot keep its records there, or the environment names another place.
+    """
+    if find_spec("mlflow") is None:
+        raise DataError(
+            "MLflow is not installed, and --mlflow asks for a record in it. Run: pip install 'radbundles[mlflow]' "
+            "(in a clone: pip install -e '.[mlflow]'), or leave it out."
+        )
+    if os.environ.get("MLFLOW_TRACKING_URI", tracking_uri) != tracking_uri:  # to MONAI it would go before the argument
+        raise DataError(
+            f"--mlflow {_hidden(tracking_uri)}: the environment variable MLFLOW_TRACKING_URI names another place. "
+            "Unset it, or give --mlflow the same."
+        )
+    with _without_secrets(tracking_uri):
+        MLFlowHandler(tracking_uri).client.search_experiments(max_results=1)
+
+
+@contextmanager
+def _without_secrets(tracking_uri: str) -> Iterator[None]:
+    """What goes wrong with MLflow as one message, without the user and the password of its address."""
+    try:
+        yield
+    except Exception as error:  # of MONAI or of MLflow, which has many
+        raise DataError(
+            f"{_hidden(tracking_uri)}: MLflow cannot keep its records there ({_hidden(error)}). Give --mlflow "
+            "sqlite:///FILE.db, or http://HOST:PORT of a server that runs."
+        ) from None  # the error itself may tell them
+
+
+def _hidden(told: object) -> str:
+    """A text without the user and the password of addresses in it."""
+    return re.sub(r"//[^/\s]*@", "//", str(told))

@@ -10,22 +10,29 @@ from transforms.files.atomic import remove_unfinished
 
 from ..bundle import Bundle
 from .distributed import join_processes
+from .log import check_mlflow
 
 
-def start(bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], join: bool = False) -> None:
+def start(
+    bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], join: bool = False, mlflow: str | None = None
+) -> None:
     """Check the bundle's root and the folders to be written to; from here on, errors for the user are shown plainly.
 
     Args:
         bundle_root: the bundle's folder.
         folders: they are made where missing; what killed runs left in them unfinished is removed.
         join: whether this is one of several processes, see :func:`pipelines.training.distributed.join_processes`.
+        mlflow: where a record is to be kept, or None: reached before any image is read.
 
     Raises:
-        DataError: if ``bundle_root`` is not a bundle, or a folder cannot be written to; or as ``join_processes``.
+        DataError: if ``bundle_root`` is not a bundle, a folder cannot be written to, or MLflow cannot be reached; or as
+            ``join_processes``.
     """
     prepare_console()
     Bundle(bundle_root)
     check_writable(folders)
     remove_unfinished(folders)
+    if mlflow:
+        check_mlflow(mlflow)
     if join:
         join_processes()

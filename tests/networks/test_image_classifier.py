@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from networks import ImageClassifier, UNetWithHead, bottom_features
+from networks import ImageClassifier, UNetWithHead, WeightsError, bottom_features
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,37 @@ def test_threads_and_copies_give_what_one_gives(network):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(copy.deepcopy(classifier), images)) == alone
     assert len({probability for probability, _ in alone}) == 16
+
+
+@pytest.mark.parametrize(
+    ("fitted", "names"),
+    [
+        ({"bias": 0.0, "threshold": 0.5}, "weights"),
+        ({"weights": "1", "bias": 0.0, "threshold": 0.5}, "weights"),
+        ({"weights": [1.0, math.nan], "bias": 0.0, "threshold": 0.5}, "weights"),
+        ({"weights": [1.0, 10**400], "bias": 0.0, "threshold": 0.5}, "weights"),
+        ({"weights": [1.0], "bias": None, "threshold": True}, "bias, threshold"),
+        ([1.0], "weights, bias, threshold"),
+    ],
+)
+def test_a_damaged_one_is_refused_before_any_image(network, fitted, names):
+    with pytest.raises(WeightsError, match=f"a damaged classifier: its {names}\\. .* or fit it again"):
+        ImageClassifier(network, fitted)
+
+
+def test_the_network_is_one_threads_at_a_time(network):
+    inside, most = [], []
+
+    def enter(module, given):
+        inside.append(module)
+        most.append(len(inside))
+        time.sleep(0.01)
+
+    hooks = [network.model[0].register_forward_pre_hook(enter)]
+    hooks.append(network.model[0].register_forward_hook(lambda module, given, output: inside.pop() and None))
+    classifier = ImageClassifier(network, {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda image: copy.deepcopy(classifier)(image), [torch.rand(1, 32, 32)] * 8))
+    for hook in hooks:
+        hook.remove()
+    assert most == [1] * 8

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from fnmatch import fnmatch
 
 import pytest
+from setuptools.config.pyprojecttoml import read_configuration
 
 from pipelines import bundle as bundle_module
 from pipelines.bundle import Bundle
@@ -90,3 +93,28 @@ def test_two_trainings_are_two_algorithms(tmp_path):
     digest = hashlib.sha256(b"a").hexdigest()
     assert algorithm.weights == digest and algorithm.version == f"{version}, weights {digest[:12]}"
     assert algorithm.name == "Lungs on chest radiographs" and algorithm.type == "AUTOMATIC"
+
+
+def test_of_the_documents_those_that_are_named_travel_and_no_others(tmp_path):
+    bundle = Bundle(ROOT / "bundles" / "lungs").copy(tmp_path)
+    before = Bundle(bundle).shipped()
+    for name in ("notes.txt", "patients.csv.bak", "mine/README.md", "figures.json"):
+        (bundle / "docs" / name).parent.mkdir(exist_ok=True)
+        (bundle / "docs" / name).write_text("{}")
+    assert sorted(Bundle(bundle).shipped()) == sorted(before)
+    patterns = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]["package-data"][
+        "bundles"
+    ]
+    of_docs = [pattern for pattern in patterns if fnmatch("lungs/docs/notes.txt", pattern) or "/docs/" in pattern]
+    assert of_docs == [f"*/docs/{name}" for name in bundle_module.DOCS]
+
+
+@pytest.mark.parametrize("temperature", ["1.5", None, float("nan"), 0, True, [1.0]])
+def test_a_damaged_temperature_is_refused(tmp_path, temperature):
+    lungs = Bundle(ROOT / "bundles" / "lungs")
+    weights = tmp_path / "model.pt"
+    shutil.copyfile(lungs.weights, weights)
+    about = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "temperature": temperature}
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match="model.json: its temperature must be a number above 0"):
+        lungs.temperature(weights)

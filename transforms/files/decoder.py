@@ -174,6 +174,7 @@ def main() -> None:
     if HAS_LIMITS:
         signal.signal(signal.SIGIO, signal.SIG_DFL)  # which ends the process, in the middle of a library too
         fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    if resource is not None:  # macOS has these two
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold a patient's image
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))  # what libraries say goes into a file
     serve(sys.stdin.buffer, answers)

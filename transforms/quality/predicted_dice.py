@@ -44,6 +44,8 @@ def predict_dice(features: Mapping[str, float], quality: Mapping[str, Any]) -> d
     error = float(np.exp(quality["intercept"] + quality["slope"] * log_error(features["expected_dice"])))
     factor = float(np.exp(quality["half_width"]))
     dice, low, high = (round(float(np.clip(1 - e, 0, 1)), 4) for e in (error, error * factor, error / factor))
+    if high >= 1 - SMALLEST_ERROR:  # errors below it counted as it in the fit, so that a perfect mask is one of these
+        high = 1.0
     return {"predicted_dice": dice, "interval": [low, high], "level": quality["level"], "outside": False, "reasons": []}
 
 

@@ -103,6 +103,26 @@ def test_an_array_is_taken_as_it_is_shown_rows_first(images, settings, written, 
     assert np.array_equal(lungs.predict(deep).mask, lungs.predict(tmp_path / "deep.png").mask)
 
 
+@pytest.mark.parametrize("steps", ["@steps", "$@steps[:1] + @steps[1:]", ["@steps#0", "@steps#1", "@steps#2"]])
+def test_steps_that_are_named_or_computed_are_as_those_that_stand_there(images, settings, steps):
+    """And what a program does for its console and its folders is left out, however it is written."""
+    held = pydicom.dcmread(images / "a.dcm")
+    expected = Model(bundle_of("lungs"), **settings["lungs"]).predict(held)
+    bundle = bundle_of("lungs")
+    read = bundle.read
+
+    def rewritten(*names, **overrides):
+        parser = read(*names, **overrides)
+        parser["steps"] = parser["preprocessing"]["transforms"]
+        parser["preprocessing"]["transforms"] = steps
+        parser["initialize"][:2] = ["$transforms.prepare_console( )", "$transforms.check_writable([@gone, '/gone'])"]
+        return parser
+
+    bundle.read = rewritten
+    assert np.array_equal(Model(bundle, **settings["lungs"]).predict(held).probability, expected.probability)
+    assert Model(bundle, **settings["lungs"]).predict([images / "a.dcm"]).mask.shape == expected.mask.shape
+
+
 def test_boxes_lie_on_their_mask_in_rows_and_columns(images, settings):
     model = Model(bundle_of("pneumonia"), **settings["pneumonia"])
     found = model.predict(images / "a.dcm")
@@ -216,6 +236,8 @@ def test_arrays_that_cannot_be_are_refused(settings, images):
 def test_what_is_no_image_is_refused(settings, images, tmp_path):
     lungs, abdomen = (Model(bundle_of(name), **settings[name]) for name in ("lungs", "abdomen"))
     (tmp_path / "x.txt").write_text("notes")
+    changed_to_ct = tmp_path / "ct.dcm"
+    changed(images, Modality="CT").save_as(changed_to_ct)
     for model, image, message in (
         (lungs, tmp_path / "gone.dcm", "no such file"),
         (lungs, tmp_path / "x.txt", "not a DICOM file: it begins with"),
@@ -224,6 +246,10 @@ def test_what_is_no_image_is_refused(settings, images, tmp_path):
         (abdomen, images, "its Modality (0008,0060) is CR, not CT"),
         (abdomen, np.zeros((4, 5)), "a CT cannot be given in memory"),
         (abdomen, Dataset(), "a CT cannot be given in memory"),
+        (lungs, [changed_to_ct], "its Modality (0008,0060) is CT, not one of CR, DX, RG"),
+        (lungs, [], "is a list of 0 files. Give the one of a radiograph."),
+        (lungs, [images / "a.dcm", images / "b.dcm"], "is a list of 2 files. Give the one of a radiograph."),
+        (abdomen, [], "is a list of 0 files. Give those of one CT."),
     ):
         with pytest.raises(DataError) as caught:
             model.predict(image)

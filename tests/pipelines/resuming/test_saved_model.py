@@ -69,3 +69,12 @@ def test_what_is_fitted_later_stays_with_its_weights_alone(tmp_path):
     torch.save({"weight": torch.ones(2)}, path)
     with pytest.raises(WeightsError, match="is damaged, or not the file"):
         add_to_model(path, sha256, {"temperature": 1.0})
+
+
+def test_what_is_not_finite_is_not_noted_and_the_file_stays(tmp_path):
+    path = tmp_path / "model.pt"
+    write_model({"weight": torch.ones(1, 1)}, path, {"settings": {}}, path.with_suffix(".json"))
+    before = path.with_suffix(".json").read_text()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        add_to_model(path, json.loads(before)["sha256"], {"temperature": float("nan")})
+    assert path.with_suffix(".json").read_text() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import sqlite3
 import sys
 
 import pandas as pd
@@ -169,3 +170,39 @@ def test_without_mlflow_or_with_a_place_that_it_cannot_use_there_is_one_message(
     pytest.importorskip("mlflow")
     with pytest.raises(DataError, match=r"file:///runs: MLflow cannot keep its records there .* sqlite:///FILE\.db"):
         recorded("file:///runs")
+
+
+def test_a_place_that_the_environment_names_otherwise_is_refused_and_no_password_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "find_spec", lambda name: name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other:secret@there")
+    with pytest.raises(DataError, match="the environment variable MLFLOW_TRACKING_URI names another place") as caught:
+        log_module.check_mlflow("http://me:hidden@here")
+    assert "http://here" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("secret", "hidden", "me:"))
+
+
+def test_a_server_that_is_not_there_is_told_at_the_start_without_its_password(monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(DataError, match="http://127.0.0.1:9: MLflow cannot keep its records there") as caught:
+        log_module.check_mlflow("http://me:hidden@127.0.0.1:9")
+    assert "hidden" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_what_mlflow_cannot_keep_is_warned_of_once_and_the_training_goes_on(tmp_path, caplog):
+    pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    database = tmp_path / "runs.db"
+    trainer, epochs = trainer_of(), []
+    handler = MLFlowLog(f"sqlite:///{database}", "lungs", {}, [])
+    handler.attach(trainer)
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def lose(engine):
+        epochs.append(engine.state.epoch)
+        if engine.state.epoch == 1:
+            with sqlite3.connect(database) as connection:
+                connection.execute("DROP TABLE metrics")
+
+    trainer.run(BATCHES, max_epochs=3)
+    assert epochs == [1, 2, 3] and caplog.text.count("The training goes on, and its record ends here.") == 1

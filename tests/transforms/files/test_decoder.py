@@ -92,3 +92,16 @@ def test_the_program_starts_without_torch_and_monai():
         "assert not {'torch', 'monai', 'transforms'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_nothing_is_dumped_and_little_written_on_any_system_with_limits(system):
+    resource = pytest.importorskip("resource")
+    code = (
+        f"import resource, runpy, sys; sys.platform = {system!r}\n"
+        f"runpy.run_path({decoder.__file__!r})['main']()\n"
+        "sys.stderr.write(str([resource.getrlimit(one) for one in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    most = 2**20
+    assert done.stderr.decode() == str([(0, 0), (most, most)]) and resource.getrlimit(resource.RLIMIT_CORE) is not None

@@ -38,6 +38,9 @@ def test_by_hand():
     }
     at_an_end = predict_dice({"expected_dice": 0.945, "area": 0.25}, QUALITY | {"half_width": log(20)})
     assert at_an_end["interval"] == pytest.approx([0, 1 - 0.11 / 20])
+    known = {"expected_dice": {"seen": [0.95, 1], "mean": 0.98, "scale": 0.01}}
+    perfect = predict_dice({"expected_dice": 0.9999, "area": 0.25}, QUALITY | {"features": known})
+    assert perfect["interval"] == [pytest.approx(0.996), 1]  # 1 - Dice counts as 0.001 or more: 0.002, up to twice off
 
 
 @pytest.mark.parametrize(
