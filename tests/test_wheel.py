@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 SOURCES = ("pipelines", "transforms", "networks", "data_manifests", "bundles")
 MADE_HERE = shutil.ignore_patterns("__pycache__", "phantoms", "cache", "eval", "*.previous*", "last_epoch*")
 NOT_SHIPPED = (  # what is in a clone once it has been used
-    "opacity/models/model.pt",
+    "abdomen/models/model.pt",
     "lungs/models/model.previous.pt",
     "lungs/models/last_epoch.pt",
     "lungs/configs/monailabel_train.json",

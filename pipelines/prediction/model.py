@@ -206,7 +206,7 @@ class Model:
             return [HeldRadiograph(image, spacing, name)]
         if spacing is not None:
             raise DataError(f"{image}: is a file, which says its spacing itself. Leave out spacing.")
-        files = [image] if isinstance(image, (str, os.PathLike)) else list(image)
+        files: list[Any] = [image] if isinstance(image, (str, os.PathLike)) else list(image)
         if len(files) == 1:
             return find_image(files[0], self._reader).image
         if not files or not self.bundle.is_volumetric:
