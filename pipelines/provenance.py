@@ -6,21 +6,39 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 
-from .manifests.manifest import DataList, manifest_hash, read_manifest
+from .manifests.manifest import DataList, datalist, manifest_hash, read_manifest
+from .resuming.fingerprint import calling_parser, images, reached
 
 PACKAGES = ("radbundles", "monai", "torch", "numpy", "scipy", "scikit-learn", "pydicom")
+ROOTS = ("validate#evaluator",)  # what an evaluation's figures depend on: this key and all that it refers to, without
+LEFT_OUT = (
+    # where things are; weights, manifest and files are compared by themselves
+    *("bundle_root", "ckpt_dir", "output_dir", "cache_dir", "dataset_dir", "manifest", "phantoms", "split"),
+    *("weights", "force_weights"),
+    *("device", "compile", "num_workers", "pin_memory", "is_not_rank0"),  # what computes them
+)
+SETTINGS = {"overlays": "overlays", "evaluation": "evaluation", "image_size": "image_size"}  # that are told, by key
+SETTINGS |= {"unknown_spacing": "reader#unknown_spacing"}
+# Options that may be shown, and those of which only that they were given
+SHOWN: tuple[str, ...] = ("split", "overlays", "evaluation", "image_size", "unknown_spacing", "force_weights")
+SHOWN += ("folds", "seed", "epochs", "threshold")
+PLACES = {"trained": "OTHER"}
 
 
 def evaluated(
-    data: Sequence[Any], weights: os.PathLike | str | None, device: torch.device | str = "cpu"
+    data: Sequence[Any],
+    weights: os.PathLike | str | None,
+    device: torch.device | str = "cpu",
+    configured: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What ``metrics.json`` says under ``evaluated``; it names no file and no patient.
 
@@ -28,11 +46,34 @@ def evaluated(
         data: the data list that is evaluated. One that is not of :func:`pipelines.datalist` is of no known manifest.
         weights: the file of weights; None or a file that is not there is unknown.
         device: that computes.
+        configured: how it is evaluated, see :func:`configured_as`; None is unknown.
     """
     told: dict[str, Any] = {"data": None, "split": None, "manifest": None}
     if isinstance(data, DataList):
         told = {"data": data.name, "split": data.split, "manifest": manifest_hash(read_manifest(data.source[0]))}
-    return {**told, "weights": weights_hash(weights), **surroundings(device)}
+        told["files"] = _hash(images(data))
+    return {**told, "weights": weights_hash(weights), **(configured or {}), **surroundings(device)}
+
+
+def configured_as(parser: ConfigParser | None = None) -> dict[str, Any]:
+    """How a configuration evaluates, to be told and to be compared.
+
+    Args:
+        parser: the configuration; None: that which the caller is a component of.
+
+    Returns:
+        ``settings``, those of SETTINGS that the configuration has, with overlays by their names, which are known where
+        a command of this project runs it; and ``configuration``, the hash of all that the figures depend on. Nothing if
+        there is no configuration.
+    """
+    parser = parser or calling_parser()
+    if parser is None:
+        return {}
+    settings = {name: parser.get(key) for name, key in SETTINGS.items() if parser.get(key) is not None}
+    values = reached(parser, ROOTS, LEFT_OUT)
+    # what has been parsed says :: where it was written #
+    plain = {key: value.replace("::", "#") if isinstance(value, str) else value for key, value in values.items()}
+    return {"settings": settings, "configuration": _hash(plain)}
 
 
 def surroundings(device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -44,6 +85,25 @@ def surroundings(device: torch.device | str = "cpu") -> dict[str, Any]:
     }
 
 
+def surroundings_of(folders: Sequence[Path]) -> dict[str, Any]:
+    """The :func:`surroundings` of evaluations as one, each kind of them, and the last date.
+
+    Args:
+        folders: of the evaluations, with ``metrics.json``.
+    """
+    told = [json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["evaluated"] for folder in folders]
+    packages = dict.fromkeys(name for one in told for name in one["versions"])
+    return {
+        "versions": {name: _each(one["versions"].get(name, "none") for one in told) for name in packages},
+        "machine": _each(one["machine"] for one in told),
+        "date": max(one["date"] for one in told),
+    }
+
+
+def _each(values: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(values))
+
+
 def weights_hash(weights: os.PathLike | str | None) -> str | None:
     """The SHA-256 of a file of weights, or None if it is not there."""
     if weights is None or not Path(weights).is_file():
@@ -51,19 +111,62 @@ def weights_hash(weights: os.PathLike | str | None) -> str | None:
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
-def is_of(folder: Path, weights: Path, manifest: os.PathLike | str, split: str) -> bool:
-    """Whether a folder holds the evaluation of these weights on this split of this manifest.
+def is_of(folder: Path, parser: ConfigParser) -> bool:
+    """Whether a folder holds the evaluation that a configuration would make.
 
-    False too where that is not known: of an earlier version, or of weights that are not there.
+    The same are weights, split, manifest, files by name and size, and all of the configuration that figures depend on:
+    thresholds, overlays, the size of the image. False too where that is not known: of an earlier version, or of weights
+    that are not there.
+
+    Raises:
+        DataError: if the manifest is refused, or its files are missing.
     """
-    path = folder / "metrics.json"
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))["evaluated"]
-        same = (told["weights"], told["manifest"], told["split"])
+        told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["evaluated"]
+        found = [told[name] for name in ("weights", "split", "manifest", "configuration", "files")]
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of an earlier version: made again
         return False
+    weights, manifest, root, split = (
+        parser.get_parsed_content(key) for key in ("weights", "manifest", "dataset_dir", "split")
+    )
     digest = weights_hash(weights)
-    return digest is not None and same == (digest, manifest_hash(read_manifest(manifest)), split)
+    same = [digest, split, manifest_hash(read_manifest(manifest)), configured_as(parser)["configuration"]]
+    return digest is not None and found[:4] == same and found[4] == _hash(images(datalist(manifest, root, split)))
+
+
+def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:
+    """A command that makes figures again, as a report shows it: without names of files, which may name somebody.
+
+    Args:
+        verb: of the command line.
+        bundle: its name.
+        settings: of the command by name; those that are not to be shown are left out.
+    """
+    words = ["python -m pipelines", verb, bundle, "--dataset_dir DATA --manifest manifest.json"]
+    for name, value in shown_settings(settings).items():
+        option = f"--{name}"
+        if value is not None and value is not False and value != []:
+            told = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(
+                f"{option} {PLACES[name]}" if name in PLACES else option if value is True else f"{option} {told}"
+            )
+    return " ".join(words)
+
+
+def shown_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's settings that name no file, by their option; of some that do, whether they were given."""
+    shown: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.rpartition("#")[2]
+        if name in PLACES and value is not None:
+            shown[name] = True
+        elif name in SHOWN:
+            shown[name] = list(value) if isinstance(value, tuple) else value
+    return shown
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

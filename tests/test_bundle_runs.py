@@ -109,7 +109,11 @@ def test_evaluation_leaves_metrics_and_pictures_without_identities(trained, capl
     metrics = read_described(report / "metrics.json", "metrics", "")
     told = metrics.pop("evaluated")
     assert (told["weights"], told["split"]) == (weights_hash(trained.weights), "test")
-    assert is_of(report, trained.weights, trained.cohort / "manifest.json", "test")
+    places = {key: str(value) for key, value in {**trained.data, **trained.folders}.items()}
+    files = ["train", "evaluate"]
+    assert is_of(report, bundle_of(trained.name).read(files, **places, **trained.small))
+    changed = {"validate#evaluator#amp": True}
+    assert not is_of(report, bundle_of(trained.name).read(files, **places, **trained.small, **changed))
     for name, value in metrics.items():
         if name != "$schema":
             assert name in caplog.text and (value is None or np.isfinite(value))

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .verb import Verb, add_bundle, add_data, add_unknown_spacing, add_weights, check_unknown_spacing
 
 if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
     from ..bundle import Bundle
 
 
@@ -34,13 +36,12 @@ def run(bundle: str, **settings: Any) -> None:
     found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
     _evaluate(found, **settings)
-    overlays, evaluation = settings.pop("overlays", ()), settings.pop("evaluation", ())
-    parser = found.read(["train", *overlays, "evaluate", *evaluation], **settings)
+    parser = _configuration(found, **settings)
     keys = ("output_dir", "split", "manifest", "dataset_dir", "weights")
     output_dir, split, manifest, dataset_dir, weights = (parser.get_parsed_content(key) for key in keys)
     validation = Path(output_dir) / "validation"
     chosen = found.gives_probabilities and split != "validation"
-    known = chosen and is_of(validation, Path(weights), manifest, "validation")
+    known = chosen and is_of(validation, _configuration(found, **settings | {"split": "validation"}))
     _report(
         "evaluate",
         found,
@@ -50,50 +51,51 @@ def run(bundle: str, **settings: Any) -> None:
         split=split,
         validation=validation if known else None,
         weights=weights,
-        settings=settings | {"overlays": overlays, "evaluation": evaluation},
+        settings=settings,
     )
+
+
+def _files(overlays: Sequence[str], evaluation: Sequence[str]) -> list[str]:
+    return ["train", *overlays, "evaluate", *evaluation]
+
+
+def _configuration(
+    bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any
+) -> ConfigParser:
+    return bundle.read(_files(overlays, evaluation), **overrides)
 
 
 def _evaluate(bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any) -> None:
     from monai.bundle import run as run_configuration
 
-    files = bundle.files(["train", *overlays, "evaluate", *evaluation])
-    run_configuration(run_id="evaluating", config_file=files, bundle_root=str(bundle.root), **overrides)
+    run_configuration(
+        run_id="evaluating",
+        config_file=bundle.files(_files(overlays, evaluation)),
+        bundle_root=str(bundle.root),
+        overlays=list(overlays),  # no key but these two hold their names, for metrics.json
+        evaluation=list(evaluation),
+        **overrides,
+    )
 
 
-def _evaluate_once(bundle: Bundle, split: str, folder: Path, weights: Path, **settings: Any) -> None:
-    """Evaluate a split into a folder of its name, unless that holds these weights on this manifest already."""
+def _evaluate_once(bundle: Bundle, split: str, folder: Path, **settings: Any) -> None:
+    """Evaluate a split into a folder of its name, unless that holds the same evaluation already."""
     from ..provenance import is_of
 
-    if not is_of(folder / split, weights, settings["manifest"], split):
-        _evaluate(bundle, split=split, output_dir=str(folder), **settings)
+    settings |= {"split": split, "output_dir": str(folder)}
+    if not is_of(folder / split, _configuration(bundle, **settings)):
+        _evaluate(bundle, **settings)
 
 
 def _report(
     verb: str, bundle: Bundle, folder: Path, manifest: str, dataset_dir: str, *, settings: Any, **given: Any
 ) -> None:
+    from ..provenance import shown_command
     from ..reporting.report import write_report
 
-    command = _command(verb, bundle.name, given["split"], settings)
-    overlays = settings["overlays"]
+    command = shown_command(verb, bundle.name, {"split": given["split"], **settings})
+    overlays = settings.get("overlays", ())
     write_report(bundle, folder, manifest, dataset_dir, overlays=overlays, command=command, **given)
-
-
-OF_FILES = ("manifest", "dataset_dir", "output_dir", "weights", "split")  # settings that a command shows otherwise
-
-
-def _command(verb: str, bundle: str, split: str, settings: Mapping[str, Any]) -> str:
-    """A command as a report shows it, without names of files."""
-    words = ["python -m pipelines", verb, bundle, "--dataset_dir DATA --manifest manifest.json", f"--split {split}"]
-    for name, value in settings.items():
-        if name not in OF_FILES and value:
-            option = f"--{name.rpartition('#')[2]}"
-            words.append(option if value is True else f"{option} {value if isinstance(value, str) else _joined(value)}")
-    return " ".join(words)
-
-
-def _joined(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def add_report(parser: ArgumentParser) -> None:
@@ -116,11 +118,11 @@ def run_report(bundle: str, split: str, output_dir: str | None = None, **setting
     found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
     folder = Path(output_dir) if output_dir else found.root / "eval"
-    weights, manifest = Path(settings.get("weights", found.weights)), settings["manifest"]
+    weights, manifest = Path(settings.setdefault("weights", str(found.weights))), settings["manifest"]
     # thresholds and temperatures are those of bundles of one class, and of a split that is not reported
     chosen = found.gives_probabilities and split != "validation" and bool(read_manifest(manifest)["validation"])
     for name in ("validation", split) if chosen else (split,):
-        _evaluate_once(found, name, folder, weights, **settings)
+        _evaluate_once(found, name, folder, **settings)
     validation = folder / "validation" if chosen else None
     places = (folder / split, manifest, settings["dataset_dir"])
     _report("report", found, *places, split=split, validation=validation, weights=weights, settings=settings)
@@ -165,7 +167,8 @@ def run_calibrate(
         raise DataError("give folders of both kinds of images, --frontal and --others, or of neither.")
     if frontal and "classifier" not in found.read(["inference"]).get():
         raise DataError(f"{found.name}: has no check of frontal radiographs: leave out --frontal and --others.")
-    folder, weights = Path(output_dir or found.root / "eval"), Path(settings.get("weights", found.weights))
+    folder = Path(output_dir or found.root / "eval")
+    weights = Path(settings.setdefault("weights", str(found.weights)))
     if not weights.is_file():
         raise DataError(f"{weights}: no such file. Train first, or give the file of another training.")
     sha256 = found.algorithm(weights).weights
@@ -174,12 +177,13 @@ def run_calibrate(
         kept = ("overlays", "image_size", "force_weights", "reader#unknown_spacing")
         same = {key: settings[key] for key in kept if key in settings}
         classifier = fit_frontal(found, weights, frontal, others, **same)
-    _evaluate_once(found, "validation", folder, weights, **settings)
+    _evaluate_once(found, "validation", folder, **settings)
     measured = Measured.read(folder / "validation")
     assert measured.pixels is not None  # which bundles of one class keep
     cases = measured.cases.assign(dice=measured.values["dice"])
-    threshold = found.read(["train", "evaluate"]).get("threshold")
-    calibrate(weights, sha256, measured.pixels, cases, threshold, f"{manifest['name']}, validation")
+    calibrate(
+        weights, sha256, measured.pixels, cases, measured.evaluated["threshold"], f"{manifest['name']}, validation"
+    )
     if classifier is not None:
         add_to_model(weights, sha256, {"classifier": classifier})
 

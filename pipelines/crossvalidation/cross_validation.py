@@ -21,7 +21,7 @@ from ..evaluation.binary_metrics import summarise
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
 from ..manifests.manifest import manifest_hash, read_manifest
-from ..provenance import surroundings
+from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report
 from .folds import check_same_folds, write_folds
@@ -80,6 +80,7 @@ def cross_validate(
         raise DataError(f"{bundle.root}: its evaluation has no table of images, so it cannot be cross-validated.")
     check_writable([output_dir])
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
+    given = {**chosen, "trained": trained, **overrides}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
     manifests = write_folds(content, output_dir, chosen)
@@ -89,22 +90,24 @@ def cross_validate(
     tables = []
     for number, (fold, entries) in enumerate(manifests):
         folder = output_dir / f"fold_{number}"
-        report = folder / "test" / "images.csv"
-        if not report.is_file():
+        if not (folder / "test" / "metrics.json").is_file():
             settings = {"manifest": fold, "dataset_dir": dataset_dir, "seed": seed, **overrides}
             settings |= {"ckpt_dir": Path(trained or output_dir) / folder.name / "models", "output_dir": folder}
             if trained is None:
                 _run(bundle, ["train", *overlays], "training", settings)
+            settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
             _run(bundle, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
-        table = pd.read_csv(report)
+        table = pd.read_csv(folder / "test" / "images.csv")
         # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
     images = pd.concat(tables, ignore_index=True)
     with atomic_write(output_dir / "images.csv") as file:
         images.to_csv(file, index=False)
-    _pool(output_dir, [output_dir / f"fold_{number}" / "test" for number in range(folds)])
+    folders = [output_dir / f"fold_{number}" / "test" for number in range(folds)]
+    _pool(output_dir, folders)
     evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
-    evaluated |= {"weights": None, **surroundings(), "settings": {"bundle": bundle.name, **_told(chosen)}}
+    evaluated |= {"weights": None, **surroundings_of(folders)}
+    evaluated |= {"settings": {"bundle": bundle.name, **shown_settings(given)}}
     threshold = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)["threshold"]
     metrics = {
         name: value
@@ -125,7 +128,8 @@ def cross_validate(
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
     entries = [entry for _, tested in manifests for entry in tested]
-    write_pooled_report(bundle, output_dir, content, entries, dataset_dir, _command(chosen, bundle.name))
+    command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
+    write_pooled_report(bundle, output_dir, content, entries, dataset_dir, command)
     return result
 
 
@@ -137,19 +141,6 @@ def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
         found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
         with atomic_write(output_dir / "boxes.json") as file:
             json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
-
-
-def _told(chosen: dict[str, Any]) -> dict[str, Any]:
-    """The settings without those that are paths, which may name somebody."""
-    return {name: value for name, value in chosen.items() if os.sep not in str(value) and value != "None"}
-
-
-def _command(chosen: dict[str, Any], bundle: str) -> str:
-    """The command that makes the cross-validation again, without names of files."""
-    given = {name: " ".join(value) if isinstance(value, list) else value for name, value in _told(chosen).items()}
-    options = [f"--{name} {value}" for name, value in given.items() if value != ""]
-    data = "--dataset_dir DATA --manifest manifest.json --output OUT"
-    return " ".join(["python -m pipelines crossvalidate", bundle, data, *options])
 
 
 def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> Interval:

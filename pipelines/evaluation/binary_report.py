@@ -19,7 +19,7 @@ from transforms import grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
 from ..prediction.flow import cores
-from ..provenance import evaluated
+from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases
 from .metric_table import known_spacing, patients_of, write_metrics
@@ -64,6 +64,7 @@ class EvaluationReport:
         self.box_confidence = box_confidence
         self.batch_size = batch_size
         self.weights = weights
+        self.configured = configured_as()
 
     def attach(self, engine: Workflow) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -71,7 +72,9 @@ class EvaluationReport:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Workflow) -> None:
-        self.evaluated = evaluated(self.data, self.weights, engine.state.device) | {"threshold": self.threshold}
+        told = evaluated(self.data, self.weights, engine.state.device, self.configured)
+        self.evaluated = told | {"threshold": self.threshold}
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # it marks what is complete
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
         self.masks: list[tuple[tuple[int, int], bytes]] = []
@@ -105,11 +108,11 @@ class EvaluationReport:
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)
-        write_metrics(metrics, self.folder, self.evaluated)
         gather(self.pixels).keep(self.folder / "pixels.npz")
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
         self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])
+        write_metrics(metrics, self.folder, self.evaluated)  # last: whoever finds it takes all of them as its own
 
     def _draw_cases(self, engine: Workflow, scores: pd.Series) -> None:
         load = engine.state.dataloader.dataset.transform

@@ -127,10 +127,10 @@ def write_metrics(metrics: Mapping[str, float], folder: Path, evaluated: Mapping
         evaluated: what they were made with, see :func:`pipelines.provenance.evaluated`; in ``metrics.json`` alone.
     """
     known = {name: None if np.isnan(value) else value for name, value in metrics.items()}
-    with atomic_write(folder / "metrics.json") as file:
-        json.dump({"$schema": SCHEMA, "evaluated": evaluated, **known}, file, indent=2)
     with atomic_write(folder / "metrics.csv") as file:
         pd.Series(metrics, name="value").rename_axis("metric").to_csv(file)
+    with atomic_write(folder / "metrics.json") as file:
+        json.dump({"$schema": SCHEMA, "evaluated": evaluated, **known}, file, indent=2)
     width = max(len(name) for name in metrics)
     shown = {name: "not defined" if np.isnan(value) else f"{value:.4g}" for name, value in metrics.items()}
     lines = [f"{name:{width}}  {value}" for name, value in shown.items()]

@@ -17,7 +17,7 @@ from monai.engines import SupervisedEvaluator
 from networks import VolumeInferer
 from transforms.files.atomic import atomic_write
 
-from ..provenance import evaluated
+from ..provenance import configured_as, evaluated
 from .metric_table import OVERLAP, known_spacing, mean_surface, measure_surface, patients_of, write_metrics
 from .multiclass_metrics import RocHistograms, confusion_matrix, overlap_by_class
 from .multiclass_pictures import draw_class_cases, draw_confusion, draw_roc
@@ -52,6 +52,7 @@ class ClassReport:
         self.folder = Path(folder)
         self.classes = list(classes)
         self.weights = weights
+        self.configured = configured_as()
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
@@ -60,7 +61,9 @@ class ClassReport:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: SupervisedEvaluator) -> None:
-        self.evaluated = evaluated(engine.state.dataloader.dataset.data, self.weights, engine.state.device)
+        data = engine.state.dataloader.dataset.data
+        self.evaluated = evaluated(data, self.weights, engine.state.device, self.configured)
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # it marks what is complete
         self.counts = np.zeros((len(self.classes), len(self.classes)), np.int64)
         self.roc = RocHistograms(len(self.classes))
         self.rows: list[dict[str, float]] = []
@@ -111,7 +114,6 @@ class ClassReport:
     def completed(self, engine: SupervisedEvaluator) -> None:
         cast(VolumeInferer, engine.inferer).observe = None
         table = pd.DataFrame(self.rows).assign(patient=patients_of(engine.state.dataloader.dataset.data))
-        write_metrics(self._metrics(table), self.folder, self.evaluated)
         with atomic_write(self.folder / "cases.csv") as file:
             table.rename_axis("case").to_csv(file)
         with atomic_write(self.folder / "confusion_matrix.csv") as file:
@@ -125,6 +127,8 @@ class ClassReport:
         }
         draw_roc(curves, self.folder / "roc.png")
         self._draw_cases(table)
+        # last: whoever finds it takes all of them as its own
+        write_metrics(self._metrics(table), self.folder, self.evaluated)
 
     def _metrics(self, table: pd.DataFrame) -> dict[str, float]:
         """Each named after over what it is taken: ``pooled_over_all`` takes the voxels of all cases as one."""

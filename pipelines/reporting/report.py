@@ -156,7 +156,7 @@ def _write(
         "calibration": calibration,
         "predicted_dice": quality[1] if quality else None,
     }
-    threshold = bundle.read(["inference"]).get("threshold", 0.5)
+    threshold = measured.evaluated.get("threshold", bundle.read(["inference"]).get("threshold", 0.5))
     page = render(
         measured,
         intervals,

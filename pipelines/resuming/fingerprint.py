@@ -34,28 +34,45 @@ SHOWN = 10  # differences
 
 
 def configuration() -> dict[str, Any]:
-    """The values that the result depends on, of the configuration that the caller is a component of.
+    """The values that a training's result depends on, of the configuration that the caller is a component of.
+
+    Returns:
+        as :func:`reached`; nothing if no parser made the caller.
+    """
+    parser = calling_parser()
+    return {} if parser is None else reached(parser, ROOTS, LEFT_OUT)
+
+
+def calling_parser() -> ConfigParser | None:
+    """The configuration that the caller is a component of; None if no parser made it.
 
     MONAI gives a component its arguments and nothing else. But it makes it within a method of the parser, which
     therefore is among the callers.
-
-    Returns:
-        each value as the configuration says it, before references and expressions are resolved, by its whole key, such
-        as ``network_def#network#channels``; nothing if no parser made the caller.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if isinstance(parser := frame.f_locals.get("self"), ConfigParser):
-            return _reached(parser)
+            return parser
         frame = frame.f_back
-    return {}
+    return None
 
 
-def _reached(parser: ConfigParser) -> dict[str, Any]:
+def reached(parser: ConfigParser, roots: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:
+    """The values that keys of a configuration are made of.
+
+    Args:
+        parser: the configuration.
+        roots: these keys and all that they refer to,
+        left_out: without these and what only they refer to.
+
+    Returns:
+        each value as the configuration says it, before references and expressions are resolved, by its whole key, such
+        as ``network_def#network#channels``.
+    """
     found: dict[str, Any] = {}
 
     def visit(key: str, value: Any) -> None:
-        if key in found or any(f"{key}#".startswith(f"{part}#") for part in LEFT_OUT):
+        if key in found or any(f"{key}#".startswith(f"{part}#") for part in left_out):
             return
         parts = value if isinstance(value, list) else []
         if isinstance(value, dict) or any(isinstance(part, dict | list) for part in parts):
@@ -68,7 +85,7 @@ def _reached(parser: ConfigParser) -> dict[str, Any]:
                 other = other.replace("::", "#")
                 visit(other, parser.get(other))
 
-    for root in ROOTS:
+    for root in roots:
         visit(root, parser.get(root))
     return found
 

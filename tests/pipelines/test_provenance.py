@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import socket
 
 import pytest
@@ -12,7 +13,15 @@ import torch
 
 from pipelines import datalist
 from pipelines.evaluation.metric_table import write_metrics
-from pipelines.provenance import evaluated, is_of
+from pipelines.provenance import (
+    configured_as,
+    evaluated,
+    is_of,
+    shown_command,
+    shown_settings,
+    surroundings_of,
+)
+from tests.running import bundle_of
 
 
 @pytest.fixture
@@ -45,27 +54,86 @@ def changed(manifest, change):
     manifest.write_text(json.dumps(content))
 
 
-def test_other_weights_data_or_splits_are_another_evaluation(files, cohort, tmp_path):
+def evaluation(files, data, **changes):
+    """The configuration of an evaluation by the bundle of pneumonia."""
     manifest, weights = files
-    write_metrics({"images": 1}, tmp_path / "test", evaluated(datalist(manifest, cohort, "test"), weights))
-    assert is_of(tmp_path / "test", weights, manifest, "test")
-    assert not is_of(tmp_path / "test", weights, manifest, "validation")
+    given = {"manifest": str(manifest), "dataset_dir": str(data), "weights": str(weights), **changes}
+    return bundle_of("pneumonia").read(["train", "evaluate"], **given)
+
+
+@pytest.fixture
+def done(files, cohort, tmp_path):
+    """The folder of an evaluation of the test split."""
+    data = datalist(files[0], cohort, "test")
+    told = evaluated(data, files[1], configured=configured_as(evaluation(files, cohort)))
+    write_metrics({"images": 1}, tmp_path / "test", told)
+    return tmp_path / "test"
+
+
+def test_other_weights_data_or_splits_are_another_evaluation(files, cohort, done):
+    manifest, weights = files
+    parser = evaluation(files, cohort)
+    assert is_of(done, parser)
+    assert not is_of(done, evaluation(files, cohort, split="validation"))
 
     # made again with another salt it says the same of the same images
     changed(manifest, lambda content: [e.update(patient_id=e["patient_id"] + "x") for e in content["test"]])
-    assert is_of(tmp_path / "test", weights, manifest, "test")
+    assert is_of(done, parser)
     changed(manifest, lambda content: content["test"].pop())
-    assert not is_of(tmp_path / "test", weights, manifest, "test")
+    assert not is_of(done, parser)
 
     manifest.write_text((cohort / "manifest.json").read_text())
-    assert is_of(tmp_path / "test", weights, manifest, "test")
+    assert is_of(done, parser)
     weights.write_bytes(b"others")
-    assert not is_of(tmp_path / "test", weights, manifest, "test")
+    assert not is_of(done, parser)
+
+
+CHANGES = {"threshold": 0.4, "image_size": 64, "reader#unknown_spacing": "pixels", "box_confidence": 0.9}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_an_evaluation_with_other_settings_is_another(files, cohort, done, key):
+    assert not is_of(done, evaluation(files, cohort, **{key: CHANGES[key]}))
+
+
+def test_where_things_are_and_what_computes_them_is_no_other_evaluation(files, cohort, done, tmp_path):
+    places = {"output_dir": "elsewhere", "ckpt_dir": "there", "num_workers": 7, "device": "cpu", "force_weights": True}
+    assert is_of(done, evaluation(files, cohort, **places))
+
+
+def test_other_files_by_the_same_names_are_another_evaluation(files, cohort, done, tmp_path):
+    shutil.copytree(cohort, tmp_path / "copy")
+    assert is_of(done, evaluation(files, tmp_path / "copy"))
+    image = tmp_path / "copy" / json.loads(files[0].read_text())["test"][0]["image"]
+    image.write_bytes(image.read_bytes() + b"more")
+    assert not is_of(done, evaluation(files, tmp_path / "copy"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"evaluated": null}'])
-def test_an_evaluation_that_does_not_tell_is_not_taken(files, tmp_path, text):
-    manifest, weights = files
-    assert not is_of(tmp_path, weights, manifest, "test")
+def test_an_evaluation_that_does_not_tell_is_not_taken(files, cohort, tmp_path, text):
+    parser = evaluation(files, cohort)
+    assert not is_of(tmp_path, parser)
     (tmp_path / "metrics.json").write_text(text)
-    assert not is_of(tmp_path, weights, manifest, "test")
+    assert not is_of(tmp_path, parser)
+
+
+def test_a_command_is_shown_without_names_of_files():
+    given = {"folds": 2, "overlays": ["a", "b"], "evaluation": (), "reader#unknown_spacing": "pixels"}
+    given |= {"trained": "out_smith_john", "cache_dir": "smith", "weights": "smith.pt", "epochs": None}
+    assert shown_command("crossvalidate", "lungs", given) == (
+        "python -m pipelines crossvalidate lungs --dataset_dir DATA --manifest manifest.json --folds 2 --overlays a b "
+        "--unknown_spacing pixels --trained OTHER"
+    )
+    assert "smith" not in json.dumps(shown_settings(given)) and shown_settings(given)["trained"] is True
+
+
+def test_several_evaluations_tell_each_machine_once_and_the_last_date(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    for folder, machine, torch_version, day in zip(folders, ("x", "y", "x"), ("1", "1", "2"), (3, 5, 4), strict=True):
+        told = {"versions": {"torch": torch_version}, "machine": machine, "date": f"2026-01-0{day}"}
+        write_metrics({"images": 1}, folder, told)
+    assert surroundings_of(folders) == {
+        "versions": {"torch": "1 and 2"},
+        "machine": "x and y",
+        "date": "2026-01-05",
+    }

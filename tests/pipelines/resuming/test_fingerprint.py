@@ -74,7 +74,7 @@ def test_augmentation_and_schedule_count(name):
 
 def test_an_overlay_is_told_by_what_it_changes():
     told = differences(found("lungs"), found("lungs", ["bce_iou"]))
-    assert "loss#jaccard: not set -> True" in told and all(line.startswith("loss#") for line in told)
+    assert "loss#loss#jaccard: not set -> True" in told and all(line.startswith("loss#") for line in told)
     told = differences(found("pneumonia"), found("pneumonia", ["usual_way"]))
     assert len(told) == 11 and told[-1].startswith("and ")
 
