@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from pipelines.__main__ import main
-from pipelines.documents.schemas import read_described
 from pipelines.provenance import is_of, weights_hash
 from pipelines.reporting.report import write_report
+from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from tests.running import BUNDLES, RADIOGRAPHS, Trained, bundle_of, draw, refused, run, small
 from transforms import CTReader

@@ -19,7 +19,7 @@ from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..provenance import weights_hash
-from .schemas import URN, read_described
+from ..schemas import URN, read_described
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 from transforms import CTReader, DataError, RadiographReader
 from transforms.files.atomic import atomic_write
 
-from ..documents.schemas import fault_of
+from ..schemas import fault_of
 from .splits import SPLITS
 
 SCHEMA = Path(__file__).resolve().parents[2] / "data_manifests" / "manifest.schema.json"  # installed beside pipelines

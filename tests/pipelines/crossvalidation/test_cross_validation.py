@@ -12,8 +12,8 @@ import pytest
 from pipelines import draw_phantoms
 from pipelines.bundle import Bundle
 from pipelines.crossvalidation.cross_validation import cross_validate
-from pipelines.documents.schemas import read_described
 from pipelines.evaluation.pixels import Pixels
+from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from transforms import DataError
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.bundle import Bundle
 from pipelines.documents.card import BEGIN, END, fill_card, stale
-from pipelines.documents.schemas import read_described
 from pipelines.provenance import surroundings, weights_hash
+from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from tests.running import BUNDLES, bundle_of
 from transforms import DataError

@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines import EvaluationReport, datalist, draw_phantoms
 from pipelines.bundle import Bundle
-from pipelines.documents.schemas import read_described
 from pipelines.reporting.report import write_report
+from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from transforms import BoxesToMaskd, DataError, RadiographReader
 

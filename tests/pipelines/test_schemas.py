@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jsonschema import Draft7Validator
 
-from pipelines.documents.schemas import FOLDER, fault_of, read_described
 from pipelines.evaluation.metric_table import write_metrics
 from pipelines.provenance import evaluated
+from pipelines.schemas import FOLDER, fault_of, read_described
 from transforms import DataError
 
 KINDS = sorted(path.name.removesuffix(".schema.json") for path in FOLDER.glob("*.schema.json"))

@@ -12,7 +12,7 @@ import jsonschema
 
 from transforms import DataError
 
-FOLDER = Path(__file__).resolve().parent  # holds KIND.schema.json of each kind
+FOLDER = Path(__file__).resolve().parent / "documents"  # holds KIND.schema.json of each kind
 SHOWN = 200  # characters of a message, which may hold all of the content
 URN = "urn:radbundles:{}:1"  # what "$schema" of a file says, and "$id" of its schema
 
