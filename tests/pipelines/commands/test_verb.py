@@ -13,7 +13,7 @@ from transforms import DataError
 
 NAMES = (
     *("init", "manifest", "phantoms", "ct_phantoms", "audit", "evaluate", "calibrate", "report", "compare", "card"),
-    *("predict", "crossvalidate", "benchmark", "export", "latency", "package", "label", "verify"),
+    *("predict", "listen", "crossvalidate", "benchmark", "export", "latency", "package", "label", "verify"),
 )
 
 

@@ -20,7 +20,7 @@ def stages(tmp_path):
     """Of the bundle ``lungs``, with a small network."""
     torch.manual_seed(0)
     places = {"dataset_dir": str(tmp_path / "in"), "output_dir": str(tmp_path / "out")}
-    parser = bundle_of("lungs").read(["inference"], **places, **small("lungs"), initialize=[])
+    parser = bundle_of("lungs").read(["inference"], **places, **small("lungs"), initialize=[], classifier=None)
     return Stages(parser, Records(tmp_path / "out", "settings"), boxes=False)
 
 

@@ -47,7 +47,7 @@ def test_the_labels_are_those_chosen_from_probabilities_in_the_series_own_grid(t
         network.segmentation_head[0].bias -= network(slices.as_tensor().expand(-1, 3, -1, -1)).mean((0, 2, 3))
     torch.save(network.state_dict(), tmp_path / "model.pt")
     volumes.PlainLoop(tiny, tmp_path / "model.pt").run([series], tmp_path / "plain")
-    settings = {"weights": str(tmp_path / "model.pt")}
+    settings = {"weights": str(tmp_path / "model.pt"), "precision": "float32"}  # as the plain loop
     assert volumes.Prediction(tiny, tmp_path / "in", tmp_path / "ours", **settings).run() == 0
     plain, ours = (nibabel.load(*(tmp_path / way).rglob("*.nii.gz")) for way in ("plain", "ours"))
     np.testing.assert_allclose(plain.affine, ours.affine, atol=1e-3)
