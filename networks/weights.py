@@ -17,7 +17,7 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 # What a JSON file beside weights may hold of what was fitted to them after their training
-FITTED = {"temperature", "quality", "calibrated_on", "classifier"}
+FITTED = {"temperature", "quality", "calibrated_on", "calibrated_images", "classifier"}
 
 
 class WeightsError(ValueError):
@@ -115,8 +115,8 @@ def read_fitted(path: os.PathLike | str) -> dict[str, Any]:
         path: the file of weights.
 
     Returns:
-        ``temperature``, ``quality``, ``calibrated_on`` and ``classifier``, as far as they are there; nothing if the
-        weights are not the ones that the JSON file describes, since of others it says nothing.
+        ``temperature``, ``quality``, ``calibrated_on``, ``calibrated_images`` and ``classifier``, as far as they are
+        there; nothing if the weights are not the ones that the JSON file describes, since of others it says nothing.
 
     Raises:
         WeightsError: as :func:`read_about`.

@@ -11,16 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
 
-from transforms import DataError, check_writable
+from transforms import DataError, check_writable, grey_levels
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..evaluation.binary_metrics import summarise
+from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
-from ..manifests.manifest import manifest_hash, read_manifest
+from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
 from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report
@@ -50,7 +55,8 @@ def cross_validate(
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
     positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
     does, of all images that were held out as one, ``metrics.json``, ``metrics.csv``, ``images.csv``, ``pixels.npz``,
-    ``boxes.json`` where the truth is boxes, and the report of :mod:`pipelines.reporting.report`.
+    ``boxes.json`` where the truth is boxes, pictures of the best, the median and the worst, and the report of
+    :mod:`pipelines.reporting.report`.
 
     Args:
         bundle: what is trained and evaluated; one that marks a single class.
@@ -100,23 +106,29 @@ def cross_validate(
         table = pd.read_csv(folder / "test" / "images.csv")
         # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
+    entries = [entry for _, tested in manifests for entry in tested]
     images = pd.concat(tables, ignore_index=True)
+    counted = np.array([is_counted(entry) for entry in entries])
+    if not counted.all():
+        images["behind_heart"] = ~counted
     with atomic_write(output_dir / "images.csv") as file:
         images.to_csv(file, index=False)
     folders = [output_dir / f"fold_{number}" / "test" for number in range(folds)]
     _pool(output_dir, folders)
     evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
-    evaluated |= {"weights": None, **surroundings_of(folders)}
+    evaluated |= {"weights": None, "left_out": int((~counted).sum()), **surroundings_of(folders)}
     evaluated |= {"settings": {"bundle": bundle.name, **shown_settings(given)}}
-    threshold = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)["threshold"]
+    parser = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)
+    threshold, measured = parser["threshold"], images[counted]
     metrics = {
         name: value
-        for name, value in summarise(images, len(images), threshold).items()
+        for name, value in summarise(measured, len(measured), threshold).items()
         if "_by_batch_of_" not in name  # which are of the order of one list
     }
     write_metrics(metrics, output_dir, evaluated | {"threshold": threshold})
-    positives = images[images["tp"] + images["fn"] > 0]
-    result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(images), "positives": len(positives)}
+    positives = measured[measured["tp"] + measured["fn"] > 0]
+    _draw(output_dir, folders, positives["dice"], images_of(entries, dataset_dir), parser)
+    result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(measured), "positives": len(positives)}
     intervals: dict[str, Interval] = {}
     for metric in ("dice", "iou"):
         intervals[f"{metric}_by_image_over_positives"] = mean_interval(positives[metric], positives["patient"])
@@ -127,7 +139,6 @@ def cross_validate(
     result |= {name: interval.as_dict() for name, interval in intervals.items()}
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
-    entries = [entry for _, tested in manifests for entry in tested]
     command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
     write_pooled_report(bundle, output_dir, content, entries, dataset_dir, command)
     return result
@@ -141,6 +152,23 @@ def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
         found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
         with atomic_write(output_dir / "boxes.json") as file:
             json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
+
+
+def _draw(
+    output_dir: Path, folders: Sequence[Path], dice: pd.Series, images: Sequence[str | list[str]], parser: ConfigParser
+) -> None:
+    """The best, the median and the worst of all folds, of the masks that the evaluations of the folds left."""
+    kept = [folder / "masks.npz" for folder in folders]
+    if not all(path.is_file() for path in kept):
+        logger.warning("%s: has no pictures, as folds were evaluated by an earlier version", output_dir)
+        return
+    read = Compose(parser.get_parsed_content("loading"))
+
+    def image(number: int) -> npt.NDArray:
+        integers, levels = grey_levels(read({"image": images[number]}, end=1)["image"])  # the first transform reads
+        return levels.take(integers)
+
+    draw_chosen(dice, [masks for path in kept for masks in load_masks(path)], image, output_dir)
 
 
 def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> Interval:

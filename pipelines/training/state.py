@@ -24,7 +24,7 @@ from transforms.files.atomic import atomic_write, set_aside
 from transforms.files.lock import locked
 
 from ..manifests.manifest import DataList
-from ..resuming.fingerprint import configuration, differences, images
+from ..resuming.fingerprint import configuration, differences, images, joined_samples, sample_of
 from ..resuming.restore import read_state, restore, schedule_values
 from ..resuming.saved_model import write_model
 from ..stopping import Steps, Stopped
@@ -73,7 +73,8 @@ class TrainingState:
             ``model.json``, and :func:`networks.load_weights` compares it.
 
     ``model.json`` names the data: the manifest's name, as the trainer's data list knows it (:class:`DataList`), or how
-    many images a program gave, such as MONAI Label.
+    many images a program gave, such as MONAI Label; and has a sample of them, see
+    :func:`pipelines.resuming.fingerprint.sample_of`.
 
     Raises:
         DataError: if ``resume`` is none of its values; on start, if another training writes to the folder, or if
@@ -134,6 +135,7 @@ class TrainingState:
             "training images": images(data),
             "validation images": images(validation),
         }
+        self.sample = sample_of(entry["image"] for entry in data)  # of all that the weights have learnt from
         if self.resume:
             self._load(engine)
         elif engine.state.epoch == 0:  # else it goes on, as the rounds of a federated training do
@@ -196,6 +198,7 @@ class TrainingState:
             "iteration": engine.state.iteration,
             "model": self.network.state_dict(),  # where MONAI Label looks, if it is told to use this file
             "trained_on": self.name,
+            "trained_images": self.sample,
             "depends_on": self.depends_on,
             "optimizer": self.optimizer.state_dict(),
             "best_metric": float(best.best_metric),
@@ -222,6 +225,7 @@ class TrainingState:
         self.has_model = True
         content = {
             "trained_on": self.name,
+            "trained_images": self.sample,
             "epoch": best.best_metric_epoch,
             best.key_metric_name: float(best.best_metric),
             "settings": self.settings,
@@ -243,8 +247,9 @@ class TrainingState:
     def _validate_start(self) -> None:
         if self.averaged is not None:
             self.averaged.load_state_dict(self.network.state_dict())
-        before = read_about(self.folder / BEST).get("trained_on")
-        self.name = f"{before or 'unknown data'}, then {self.name}"
+        before = read_about(self.folder / BEST)
+        self.name = f"{before.get('trained_on') or 'unknown data'}, then {self.name}"
+        self.sample = joined_samples(self.sample, before.get("trained_images"))
         self.evaluator.run(1)
         self.evaluator.state.best_metric_epoch = 0
         best = self.evaluator.state
@@ -256,6 +261,7 @@ class TrainingState:
         self._check_depends_on(state, path)
         restore(state, path, engine, self.network, self.optimizer, self.lr_scheduler, self.averaged)
         before = state["trained_on"]
+        self.sample = joined_samples(self.sample, state.get("trained_images"))
         self.name = before if f"{before}, ".endswith(f"{self.name}, ") else f"{before}, then {self.name}"
         best, model = self.evaluator.state, self.folder / BEST
         best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
