@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # What a JSON file beside weights may hold of what was fitted to them after their training
 FITTED = {"temperature", "quality", "calibrated_on", "calibrated_images", "classifier"}
+UNLOGGED = FITTED | {"trained_images"}  # of what is said of weights, what is too long for the log
 
 
 class WeightsError(ValueError):
@@ -162,7 +163,7 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
     state, about = _read(Path(path), force)
     check_fits(network, state, path)
     trained_with = about.pop("settings", {})
-    about = {name: value for name, value in about.items() if name not in FITTED}  # too long for the log
+    about = {name: value for name, value in about.items() if name not in UNLOGGED}
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
             raise WeightsError(

@@ -101,7 +101,11 @@ def test_evaluation_leaves_metrics_and_pictures_without_identities(trained, capl
     report = trained.out / "eval" / "test"
     pictures = {"best.png", "median.png", "worst.png"}
     rows = "cases.csv" if bundle_of(trained.name).is_volumetric else "images.csv"
-    more = {"confusion_matrix.csv", "confusion_matrix.png", "roc.png"} if rows == "cases.csv" else {"pixels.npz"}
+    more = (
+        {"confusion_matrix.csv", "confusion_matrix.png", "roc.png"}
+        if rows == "cases.csv"
+        else {"pixels.npz", "masks.npz"}
+    )
     more |= {"boxes.json"} if trained.name == "pneumonia" else set()
     assert set(os.listdir(report)) == {"metrics.json", "metrics.csv", rows} | pictures | more
     table = pd.read_csv(report / rows)

@@ -133,8 +133,8 @@ def robustness(known: Known) -> str:
 def level(known: Known) -> str:
     """At which level splits are disjoint: as the manifest says, which may know no more than images."""
     return (
-        f"The manifest was divided {known.manifest['split']}. Patients are apart as far as it knows them: one that has a "
-        "patient in two splits is refused."
+        f"The manifest was divided {known.manifest['split']}. Patients are apart as far as it knows them: one that has "
+        "a patient in two splits is refused."
     )
 
 

@@ -88,7 +88,7 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 
 
 def is_counted(entry: Mapping[str, Any]) -> bool:
-    """Whether figures are of an entry: not if its mask counts in what lies behind the heart, which a model leaves out."""
+    """Whether figures are of an entry: not if its mask counts in what lies behind the heart, as no model's does."""
     return not entry.get("behind_heart", False)
 
 

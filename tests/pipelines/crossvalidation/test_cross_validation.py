@@ -87,6 +87,11 @@ def check_pooled_report(folder, images):
     assert len(pixels[2]) == 12 and (pixels[2][: len(pixels[0])] == pixels[0]).all()
     page = (folder / "report.html").read_text()
     assert page.count('id="case-') == 12 and "row in the table of all folds" in page
+    ranked = images["dice"].sort_values(kind="stable")
+    for title, cases in (("worst", ranked[:3]), ("best", ranked[::-1][:3])):
+        numbers = ", ".join(f"case {number}: {value:.2f}" for number, value in cases.items())
+        assert f"The {title} cases by dice, a row each: image, truth, prediction and both outlines. {numbers}." in page
+    assert "The median by dice" in page
 
 
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):
