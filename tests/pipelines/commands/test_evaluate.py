@@ -125,7 +125,7 @@ def test_what_calibrate_fits_goes_with_predictions_reports_and_packages(tmp_path
         "calibrated": 13,
     }
     left_out = "phantoms, validation; 3 left out, whose masks count in what lies behind the heart"
-    assert fitted["calibrated_on"] == left_out and f"fitted on {left_out}" in capsys.readouterr().err
+    assert fitted["calibrated_on"] == left_out and f"fitted on {left_out}" in capsys.readouterr().out
     assert main([*predict, "--no-overlays"]) == 0
     assert main([*predict, "--no-overlays", "--calibrated"]) == 0
     records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
