@@ -19,7 +19,7 @@ from monai.engines import Workflow
 from transforms import DataError, grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
-from ..manifests.manifest import is_counted
+from ..manifests.manifest import DataList, is_counted
 from ..prediction.flow import cores
 from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
@@ -86,9 +86,10 @@ class EvaluationReport:
         self.counted = np.array([is_counted(entry) for entry in self.data])
         left_out = int((~self.counted).sum())
         if left_out == len(self.data):
+            which = f"{self.data.source[0]}, {self.data.split}: " if isinstance(self.data, DataList) else ""
             raise DataError(
-                "each entry is marked behind_heart: its mask follows another convention than this model's, so that no "
-                "figure means anything. Make the manifest without --behind_heart to measure them all the same."
+                f"{which}each entry is marked behind_heart: its mask follows another convention than this model's, so "
+                "that no figure means anything. Make the manifest without --behind_heart to measure them all the same."
             )
         if left_out:
             text = "%d of %d entries count in no figure: their masks count in what lies behind the heart"
