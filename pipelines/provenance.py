@@ -30,7 +30,7 @@ SETTINGS = {"overlays": "overlays", "evaluation": "evaluation", "image_size": "i
 SETTINGS |= {"unknown_spacing": "reader#unknown_spacing"}
 # Options that may be shown, and those of which only that they were given
 SHOWN: tuple[str, ...] = ("split", "overlays", "evaluation", "image_size", "unknown_spacing", "force_weights")
-SHOWN += ("folds", "seed", "epochs", "threshold")
+SHOWN += ("folds", "seed", "epochs", "threshold", "keep_test")
 PLACES = {"trained": "OTHER"}
 
 
