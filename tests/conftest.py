@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -41,6 +42,15 @@ def errors_of(path: Path) -> list[str]:
     said = result.stderr + result.stdout
     assert any(known in said for known in ("Segmentation", "Comprehensive3DSR", "RTStructureSet", "CRImage", "DXImage"))
     return [line for line in said.splitlines() if line.startswith("Error")]
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """Handlers that a test's program set up end with the test: they would write to streams that are closed."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in [handler for handler in logging.root.handlers if handler not in before]:
+        logging.root.removeHandler(handler)
 
 
 @pytest.fixture

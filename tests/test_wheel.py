@@ -20,6 +20,7 @@ from tests.running import BUNDLES
 pytestmark = pytest.mark.slow
 
 SOURCES = ("pipelines", "transforms", "networks", "data_manifests", "bundles")
+WITH_WEIGHTS = ("lungs", "opacity", "pneumonia")
 MADE_HERE = shutil.ignore_patterns("__pycache__", "phantoms", "cache", "eval", "*.previous*", "last_epoch*")
 NOT_SHIPPED = (  # what is in a clone once it has been used
     "abdomen/models/model.pt",
@@ -68,7 +69,7 @@ def files_in(folder):
 def test_bundles_travel_with_their_weights_and_licences_and_without_what_was_made_in_the_clone(installed):
     found = {name for name in files_in(installed) if name.startswith("bundles/")}
     expected = {f"bundles/{name}/{file}" for name in BUNDLES for file in Bundle(ROOT / "bundles" / name).shipped()}
-    kept = {name for name in expected if "/models/" not in name or name.split("/")[1] in ("lungs", "pneumonia")}
+    kept = {name for name in expected if "/models/" not in name or name.split("/")[1] in WITH_WEIGHTS}
     assert found == kept - {f"bundles/{name}" for name in NOT_SHIPPED}
     assert {"bundles/lungs/models/model.pt", "bundles/pneumonia/docs/data_license.txt"} <= found
     assert (installed / "bundles/lungs/models/model.pt").read_bytes() == (
