@@ -106,10 +106,12 @@ def _each(values: Iterable[str]) -> str:
 
 def weights_hash(weights: os.PathLike | str | Sequence[os.PathLike | str] | None) -> str | None:
     """The SHA-256 of a file of weights, or None if it is not there; of an ensemble's files, that of theirs in order."""
-    if isinstance(weights, list):
+    if weights is None:
+        return None
+    if not isinstance(weights, str | os.PathLike):
         each = [weights_hash(file) for file in weights]
         return None if None in each else _hash(each)
-    if weights is None or not Path(weights).is_file():
+    if not Path(weights).is_file():
         return None
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 

@@ -45,8 +45,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train and evaluate a bundle on each fold, and pool what was measured on each image.
 
-    The patients of all splits of the manifest, or of all but its test split, are divided again. A fold that was evaluated already is not run again, so
-    the command can be stopped and repeated.
+    The patients of all splits of the manifest, or of all but its test split, are divided again. A fold that was
+    evaluated already is not run again, so the command can be stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
     positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
@@ -75,9 +75,9 @@ def cross_validate(
         what ``cross_validation.json`` holds.
 
     Raises:
-        DataError: if there are fewer than three patients a fold, no test split to keep, a fold fails, the folder holds the results of other
-            settings, ``trained`` has other folds or ``against`` other images, or the bundle's evaluation gives no
-            table of images.
+        DataError: if there are fewer than three patients a fold, no test split to keep, a fold fails, the folder holds
+            the results of other settings, ``trained`` has other folds or ``against`` other images, or the bundle's
+            evaluation gives no table of images.
     """
     output_dir = Path(output_dir)
     if not bundle.gives_probabilities:

@@ -63,7 +63,7 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
         json.dump(chosen, file, indent=2)
     if kept:
         head = manifest | {"split": "test of the whole, which no fold has"}
-        write_manifest(head | dict.fromkeys(SPLITS, []) | {"test": kept}, folder / KEPT)
+        write_manifest(head | {"training": [], "validation": [], "test": kept}, folder / KEPT)
     groups = np.array_split(np.random.default_rng(seed).permutation(patients), folds)
     written = []
     for number, group in enumerate(groups):

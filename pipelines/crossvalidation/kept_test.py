@@ -77,11 +77,10 @@ def compare_with_singles(ensemble: Path, singles: Sequence[Path], box_confidence
         box_confidence: that a box must have to count in the challenge's score; None of a bundle that finds no boxes.
 
     Returns:
-        for Dice and IoU by image over positives, of the ``ensemble``, of each of the ``singles`` and of ``mean_single``,
-        the mean of the models image by image, the mean and its 95 % interval by patient; and of the ``difference``,
-        ensemble less mean of the models, image by image. The challenge's score of ensemble and singles with its
-        interval, where boxes are found; and the area under the ROC curve, a number each, None where all images or none
-        are positive.
+        for Dice and IoU by image over positives the mean and its 95 % interval by patient: of the ``ensemble``, of each
+        of the ``singles``, of ``mean_single``, the mean of the models image by image, and of the ``difference``, the
+        ensemble less that. The challenge's score of ensemble and singles with its interval, where boxes are found; and
+        the area under the ROC curve, a number each, None where all images or none are positive.
     """
     tables = [read_images(folder) for folder in (ensemble, *singles)]
     positive = tables[0]["tp"] + tables[0]["fn"] > 0

@@ -31,7 +31,6 @@ class MeanNetwork(nn.Module):
         tensor = image.as_tensor() if isinstance(image, MetaTensor) else image
         logits = torch.stack([network(tensor) for network in self.networks]).float()
         # log(p / (1 - p)), with a mean for 1 - p too: near 1 a float cannot tell p from 1
-        inside, outside = (self.mean(torch.sigmoid(sign * logits)) for sign in (1, -1))
-        smallest = torch.finfo(torch.float32).tiny
-        mean = torch.log(torch.clamp(inside, smallest)) - torch.log(torch.clamp(outside, smallest))
-        return convert_to_dst_type(mean, image)[0] if isinstance(image, MetaTensor) else mean
+        means = [torch.as_tensor(self.mean(torch.sigmoid(sign * logits))) for sign in (1, -1)]
+        inside, outside = (mean.clamp_min(torch.finfo(torch.float32).tiny).log() for mean in means)
+        return convert_to_dst_type(inside - outside, image)[0] if isinstance(image, MetaTensor) else inside - outside

@@ -68,7 +68,12 @@ def test_ensemble_and_models_are_evaluated_once_for_the_same_weights(cohort, tmp
     bundle, names = bundle_of("pneumonia"), ["train", "evaluate"]
     folds = untrained_folds("pneumonia", tmp_path / "cv", folds=2)
     models = [folds / f"fold_{number}" / "models" / "model.pt" for number in range(2)]
-    settings = {"manifest": cohort / "manifest.json", "dataset_dir": cohort, "box_confidence": 0.1, **small(bundle.name)}
+    settings = {
+        "manifest": cohort / "manifest.json",
+        "dataset_dir": cohort,
+        "box_confidence": 0.1,
+        **small(bundle.name),
+    }
     result = evaluate_kept(bundle, tmp_path / "kept", models, names, settings)
     written = {name: tmp_path / "kept" / name / "test" for name in ("ensemble", "fold_0", "fold_1")}
     images = {name: pd.read_csv(folder / "images.csv") for name, folder in written.items()}
