@@ -15,6 +15,7 @@ MODULES = {
     "EvaluationReport": "evaluation.binary_report",
     "LeakageAudit": "manifests.leakage",
     "MLFlowLog": "training.log",
+    "MeanNetwork": "ensembles.mean_network",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
     "Model": "prediction.model",
     "ReadAhead": "prediction.batches",

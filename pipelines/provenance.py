@@ -31,7 +31,7 @@ SETTINGS = {"overlays": "overlays", "evaluation": "evaluation", "image_size": "i
 SETTINGS |= {"unknown_spacing": "reader#unknown_spacing"}
 # Options that may be shown, and those of which only that they were given
 SHOWN: tuple[str, ...] = ("split", "overlays", "evaluation", "image_size", "unknown_spacing", "force_weights")
-SHOWN += ("folds", "seed", "epochs", "threshold")
+SHOWN += ("folds", "seed", "epochs", "threshold", "keep_test")
 PLACES = {"trained": "OTHER"}
 
 
@@ -105,9 +105,14 @@ def _each(values: Iterable[str]) -> str:
     return " and ".join(dict.fromkeys(values))
 
 
-def weights_hash(weights: os.PathLike | str | None) -> str | None:
-    """The SHA-256 of a file of weights, or None if it is not there."""
-    if weights is None or not Path(weights).is_file():
+def weights_hash(weights: os.PathLike | str | Sequence[os.PathLike | str] | None) -> str | None:
+    """The SHA-256 of a file of weights, or None if it is not there; of an ensemble's files, that of theirs in order."""
+    if weights is None:
+        return None
+    if not isinstance(weights, str | os.PathLike):
+        each = [weights_hash(file) for file in weights]
+        return None if None in each else _hash(each)
+    if not Path(weights).is_file():
         return None
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,9 @@ from ..manifests.manifest import images_of, is_counted, manifest_hash, read_mani
 from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report
-from .folds import check_same_folds, write_folds
+from .folds import KEPT, check_same_folds, write_folds
+from .kept_test import evaluate_kept
+from .running import run_bundle
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,13 @@ def cross_validate(
     evaluation: Sequence[str] = (),
     trained: os.PathLike | str | None = None,
     against: os.PathLike | str | None = None,
+    keep_test: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Train and evaluate a bundle on each fold, and pool what was measured on each image.
 
-    The patients of all splits of the manifest are divided again. A fold that was evaluated already is not run again, so
-    the command can be stopped and repeated.
+    The patients of all splits of the manifest, or of all but its test split, are divided again. A fold that was
+    evaluated already is not run again, so the command can be stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
     positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
@@ -71,21 +72,26 @@ def cross_validate(
             evaluated: nothing is trained.
         against: the output folder of another cross-validation with the same manifest, folds and seed: the mean
             difference to it, image by image, is reported with its interval too.
+        keep_test: whether the manifest's test split stays out of the folds. At the end each fold's model and their
+            ensemble are evaluated on it, below ``kept_test``, and what the ensemble gains is the key ``ensemble`` of
+            ``cross_validation.json``, see :func:`~pipelines.crossvalidation.kept_test.compare_with_singles`.
         overrides: of the configuration.
 
     Returns:
         what ``cross_validation.json`` holds.
 
     Raises:
-        DataError: if there are fewer than three patients a fold, a fold fails, the folder holds the results of other
-            settings, ``trained`` has other folds or ``against`` other images, or the bundle's evaluation gives no
-            table of images.
+        DataError: if there are fewer than three patients a fold, no test split to keep, a fold fails, the folder holds
+            the results of other settings, ``trained`` has other folds or ``against`` other images, or the bundle's
+            evaluation gives no table of images.
     """
     output_dir = Path(output_dir)
     if not bundle.gives_probabilities:
         raise DataError(f"{bundle.root}: its evaluation has no table of images, so it cannot be cross-validated.")
     check_writable([output_dir])
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
+    if keep_test:
+        chosen["keep_test"] = True
     given = {**chosen, "trained": trained, **overrides}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
@@ -93,6 +99,7 @@ def cross_validate(
     if trained is not None:
         for fold, _ in manifests:
             check_same_folds(fold, Path(trained) / fold.name)
+    evaluating = ["train", *overlays, "evaluate", *evaluation]
     tables = []
     for number, (fold, entries) in enumerate(manifests):
         folder = output_dir / f"fold_{number}"
@@ -100,9 +107,9 @@ def cross_validate(
             settings = {"manifest": fold, "dataset_dir": dataset_dir, "seed": seed, **overrides}
             settings |= {"ckpt_dir": Path(trained or output_dir) / folder.name / "models", "output_dir": folder}
             if trained is None:
-                _run(bundle, ["train", *overlays], "training", settings)
+                run_bundle(bundle, bundle.files(["train", *overlays]), "training", settings)
             settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
-            _run(bundle, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
+            run_bundle(bundle, bundle.files(evaluating), "evaluating", settings)
         table = pd.read_csv(folder / "test" / "images.csv")
         # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
@@ -118,7 +125,7 @@ def cross_validate(
     evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
     evaluated |= {"weights": None, "left_out": int((~counted).sum()), **surroundings_of(folders)}
     evaluated |= {"settings": {"bundle": bundle.name, **shown_settings(given)}}
-    parser = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)
+    parser = bundle.read(evaluating, **overrides)
     threshold, measured = parser["threshold"], images[counted]
     metrics = {
         name: value
@@ -137,6 +144,11 @@ def cross_validate(
     for name, value in [*result.items(), *intervals.items()]:
         logger.info("%s: %s", name, value)
     result |= {name: interval.as_dict() for name, interval in intervals.items()}
+    if keep_test:
+        models = [Path(trained or output_dir) / f"fold_{number}" / "models" / "model.pt" for number in range(folds)]
+        settings = {"manifest": output_dir / KEPT, "dataset_dir": dataset_dir, "seed": seed, **overrides}
+        settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
+        result["ensemble"] = evaluate_kept(bundle, output_dir / "kept_test", models, evaluating, settings)
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
     command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
@@ -180,12 +192,3 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
     return mean_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
-
-
-def _run(bundle: Bundle, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:
-    """A process for each run, as by hand, so that none inherits another's state."""
-    arguments = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(bundle.files(names))]
-    for key, value in {"bundle_root": bundle.root, **settings}.items():
-        arguments += [f"--{key}", str(value)]
-    if subprocess.run(arguments).returncode:
-        raise DataError(f"{run_id} with {settings['manifest']} failed: see above. What other folds gave is kept.")

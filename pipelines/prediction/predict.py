@@ -13,13 +13,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from networks import WeightsError, read_fitted
 from transforms import Case, DataError, check_writable, counted, index_images, is_watched
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
 from transforms.files.worker import Limits
 
 from ..bundle import Bundle
+from ..ensembles.weights import choose_weights
 from ..stopping import Steps, Stopped
 from .flow import cores, flow
 from .formats import FORMATS, REPORT, choose_format, writer_of
@@ -61,6 +61,7 @@ class Prediction:
             :class:`pipelines.prediction.names.HashedNames`.
         pictures: whether to write overlays, the pictures of masks laid over their images.
         calibrated: whether probabilities get the temperature that was fitted to the weights.
+        ensemble: the output folder of a cross-validation, the mean of whose models predicts.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -85,6 +86,7 @@ class Prediction:
         hide_names: bool = False,
         pictures: bool = True,
         calibrated: bool = False,
+        ensemble: os.PathLike | str | None = None,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
@@ -105,13 +107,10 @@ class Prediction:
             raise DataError(f"{bundle.name}: has no submission: leave out --submission, which is for boxes.")
         if report and not bundle.finds_boxes:
             raise DataError(f"{bundle.name}: finds no boxes to report: leave out --report.")
-        weights = Path(self.parser.get_parsed_content("weights"))
-        if not weights.is_file():
-            raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
-        self.algorithm = bundle.algorithm(weights)
-        self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
+        weights = choose_weights(bundle, self.parser, ensemble, {**overrides, "calibrated": calibrated})
+        self.algorithm, self.weights = weights.algorithm, weights.told
         if calibrated:
-            self.parser["temperature"] = bundle.temperature(weights)
+            self.parser["temperature"] = bundle.temperature(weights.told["file"])
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
@@ -122,8 +121,7 @@ class Prediction:
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
         if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
             config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
-        fitted = {key: value for key, value in read_fitted(weights).items() if key in ("quality", "classifier")}
-        described = json.dumps([config, self.weights["sha256"], fitted], sort_keys=True, default=str)
+        described = json.dumps([config, self.weights["sha256"], weights.fitted], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:

@@ -22,6 +22,7 @@ from pipelines.provenance import (
     shown_command,
     shown_settings,
     surroundings_of,
+    weights_hash,
 )
 from pipelines.resuming.fingerprint import sample_of
 from tests.running import bundle_of
@@ -49,6 +50,15 @@ def test_of_whom_with_what_and_when(files, cohort):
 def test_what_is_not_known_is_said_to_be_so(tmp_path):
     told = evaluated([{"image": "a.dcm"}], tmp_path / "gone.pt")
     assert [told[name] for name in ("data", "split", "manifest", "weights")] == [None] * 4
+
+
+def test_an_ensemble_s_hash_is_of_all_its_files_in_their_order(tmp_path):
+    files = [tmp_path / name for name in ("a.pt", "b.pt")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    told = {weights_hash(order) for order in (files, files[::-1], files[:1])}
+    assert len(told) == 3 and None not in told
+    assert weights_hash([*files, tmp_path / "gone.pt"]) is None
 
 
 def changed(manifest, change):
