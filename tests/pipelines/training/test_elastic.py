@@ -57,10 +57,10 @@ def losses(out: Path) -> dict[int, float]:
 class Machine:
     """torchrun with one process, as on a machine of its own; and with what it has started, a group to kill."""
 
-    def __init__(self, port: int, arguments: list[str], log: Path):
+    def __init__(self, port: int, arguments: list[str], log: Path, host: bool = False):
         launcher = ["-m", "torch.distributed.run", "--nnodes=1:2", "--nproc_per_node=1", "--max_restarts=3"]
         launcher += ["--rdzv_id=test", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}"]
-        launcher += ["--rdzv_conf=last_call_timeout=5", "--monitor_interval=0.5"]
+        launcher += [f"--rdzv_conf=last_call_timeout=5,is_host={int(host)}", "--monitor_interval=0.5"]
         self.log = log
         with open(log, "w") as stream:
             self.process = subprocess.Popen(
@@ -121,7 +121,7 @@ def test_a_machine_that_is_lost_and_one_that_joins_change_nothing_in_what_is_lea
         found = read_checkpoint(state)
         return found["epoch"], found["depends_on"]["processes"]
 
-    machines = [Machine(port, arguments, tmp_path / "first.log")]
+    machines = [Machine(port, arguments, tmp_path / "first.log", host=True)]
     try:
         machines.append(Machine(port, arguments, tmp_path / "second.log"))
         wait_for(lambda: epoch_and_processes()[1] == 2 and epoch_and_processes()[0] >= 2, machines)
