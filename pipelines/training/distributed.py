@@ -63,8 +63,8 @@ def share_of_batch(global_batch_size: int) -> int:
     share = max(1, round(global_batch_size / processes))
     if share * processes != global_batch_size:
         logger.warning(
-            "a batch of %d for %d processes: %d for each, so %d in all. Give a --global_batch_size that every number of "
-            "processes divides, so that all train alike",
+            "a batch of %d for %d processes: %d for each, so %d in all. Give a --global_batch_size that all "
+            "numbers of processes divide, so that each trains alike",
             *(global_batch_size, processes, share, share * processes),
         )
     return share

@@ -252,7 +252,7 @@ class TrainingState:
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
     def _is_begun(self) -> bool:
-        """Whether there is a state, as the first process sees it: shared folders may show it to others a little later."""
+        """Whether there is a state, as the first process sees it: others may see a shared folder a little later."""
         return bool(idist.broadcast(float((self.folder / LAST).is_file()), src=0))
 
     def _load(self, engine: Workflow) -> None:

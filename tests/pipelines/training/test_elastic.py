@@ -68,15 +68,10 @@ class Machine:
             )
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        for child in self.children:  # torchrun gives each worker a session of its own
-            os.kill(child, signal.SIGKILL)
+        started = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        for number in (self.process.pid, *map(int, started.split())):  # a session of its own for each
+            os.kill(number, signal.SIGKILL)
         self.process.wait()
-
-    @property
-    def children(self) -> list[int]:
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(number) for number in path.read_text().split()]
 
 
 def wait_for(condition, machines, seconds=240):
