@@ -24,6 +24,8 @@ from tests.conftest import ROOT
 from transforms import DataError
 
 EPOCHS, BATCH = 50, 4
+# Or a machine that joins later waits for an address that the first one said in an earlier round (torch 2.13)
+SEPARATE_STORES = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 # Instance norm, as batch norm is synchronised on GPUs alone; no augmentation, as each process draws its own
 SETTINGS = {
     "precision": "float32",
@@ -62,9 +64,10 @@ class Machine:
         launcher += ["--rdzv_id=test", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}"]
         launcher += [f"--rdzv_conf=last_call_timeout=5,is_host={int(host)}", "--monitor_interval=0.5"]
         self.log = log
+        command, environment = [sys.executable, *launcher, *arguments], {**os.environ, **SEPARATE_STORES}
         with open(log, "w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, *launcher, *arguments], cwd=ROOT, stdout=stream, stderr=stream, start_new_session=True
+                command, cwd=ROOT, stdout=stream, stderr=stream, env=environment, start_new_session=True
             )
 
     def kill(self) -> None:
