@@ -51,9 +51,10 @@ def losses(out: Path) -> dict[int, float]:
     """Of each step: the last that was said of it, as an epoch that is cut short is done again."""
     found = {}
     for events in sorted((out / "eval" / "tensorboard").rglob("events*"), key=lambda path: path.stat().st_mtime):
-        for event in EventAccumulator(str(events)).Reload().Scalars("train_loss"):
-            found[event.step] = event.value
-    return found
+        written = EventAccumulator(str(events)).Reload()
+        if "train_loss" in written.Tags()["scalars"]:  # it was not killed before
+            found |= {event.step: event.value for event in written.Scalars("train_loss")}
+    return dict(sorted(found.items()))
 
 
 class Machine:
