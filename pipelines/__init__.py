@@ -30,6 +30,7 @@ MODULES = {
     "loader_workers": "training.batches",
     "read_manifest": "manifests.manifest",
     "release": "training.distributed",
+    "share_of_batch": "training.distributed",
     "start": "training.start",
     "synchronise_batch_norm": "training.distributed",
 }

@@ -28,7 +28,7 @@ from transforms import CTReader
 # What an overlay goes on top of, where that is not the training
 ON_INFERENCE = {"submission", "in_lungs"}
 ON_EVALUATION = {"in_lungs"}
-NEEDS_PROCESSES = {"multi_gpu_train"}  # see tests/pipelines/training/test_distributed.py
+NEEDS_PROCESSES = {"multi_gpu_train", "elastic"}  # see tests/pipelines/training/test_{distributed,elastic}.py
 CONFIGURATIONS = {"train", "evaluate", "inference", "metadata"}
 MORE_SETTINGS = {  # of an overlay that brings a network or data of its own
     ("opacity", "classic"): {"image_size": 32},

@@ -63,7 +63,8 @@ class TrainingState:
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
-        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data.
+        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data;
+            ``"auto"``: if it is there, even if it is of another number of processes; else start.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
             best model, which a resume knows, where MONAI's EarlyStopHandler would start counting again.
         seed: of all randomness.
@@ -89,14 +90,14 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         evaluator: Evaluator,
         lr_scheduler: Any = None,
-        resume: bool | Literal["force"] = False,
+        resume: bool | Literal["force", "auto"] = False,
         patience: int | None = None,
         seed: int = 0,
         averaged: torch.nn.Module | None = None,
         settings: dict[str, Any] | None = None,
     ):
-        if resume not in (True, False, "force"):
-            raise DataError(f"resume is {resume!r}; give --resume True, False or force.")
+        if resume not in (True, False, "force", "auto"):
+            raise DataError(f"resume is {resume!r}; give --resume True, False, force or auto.")
         self.folder = Path(folder)
         self.network = network
         self.optimizer = optimizer
@@ -136,7 +137,7 @@ class TrainingState:
             "validation images": images(validation),
         }
         self.sample = sample_of(entry["image"] for entry in data)  # of all that the weights have learnt from
-        if self.resume:
+        if self.resume and (self.resume != "auto" or self._is_begun()):
             self._load(engine)
         elif engine.state.epoch == 0:  # else it goes on, as the rounds of a federated training do
             if idist.get_rank() == 0:
@@ -255,6 +256,10 @@ class TrainingState:
         best = self.evaluator.state
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
+    def _is_begun(self) -> bool:
+        """Whether there is a state, as the first process sees it: others may see a shared folder a little later."""
+        return bool(idist.broadcast(float((self.folder / LAST).is_file()), src=0))
+
     def _load(self, engine: Workflow) -> None:
         path = self.folder / LAST
         state = read_state(path)
@@ -283,7 +288,11 @@ class TrainingState:
         if "depends_on" not in state:
             logger.warning("%s: is of an earlier version, and does not say what it depends on", path)
             return
-        found = differences(state["depends_on"], self.depends_on)
+        before = state["depends_on"]
+        if self.resume == "auto" and before["processes"] != self.depends_on["processes"]:
+            logger.info("processes: %d before, %d now", before["processes"], self.depends_on["processes"])
+            before = {**before, "processes": self.depends_on["processes"]}
+        found = differences(before, self.depends_on)
         if not found:
             return
         listed = "\n".join(f"  {line}" for line in found)
