@@ -24,8 +24,8 @@ from transforms.files.atomic import atomic_write, set_aside
 from transforms.files.lock import locked
 
 from ..manifests.manifest import DataList
-from ..resuming.fingerprint import configuration, differences, images, joined_samples, sample_of
-from ..resuming.restore import read_state, restore, schedule_values
+from ..resuming.fingerprint import configuration, images, joined_samples, sample_of
+from ..resuming.restore import check_depends_on, read_state, restore, schedule_values
 from ..resuming.saved_model import write_model
 from ..stopping import Steps, Stopped
 from .distributed import release
@@ -263,7 +263,7 @@ class TrainingState:
     def _load(self, engine: Workflow) -> None:
         path = self.folder / LAST
         state = read_state(path)
-        self._check_depends_on(state, path)
+        check_depends_on(state, self.depends_on, path, self.resume)
         restore(state, path, engine, self.network, self.optimizer, self.lr_scheduler, self.averaged)
         before = state["trained_on"]
         self.sample = joined_samples(self.sample, state.get("trained_images"))
@@ -283,23 +283,3 @@ class TrainingState:
             if not model.is_file():
                 raise DataError(f"{model}: is missing, and {done}. Give more --epochs, or start a new training.")
             logger.warning(done)
-
-    def _check_depends_on(self, state: dict[str, Any], path: Path) -> None:
-        if "depends_on" not in state:
-            logger.warning("%s: is of an earlier version, and does not say what it depends on", path)
-            return
-        before = state["depends_on"]
-        if self.resume == "auto" and before["processes"] != self.depends_on["processes"]:
-            logger.info("processes: %d before, %d now", before["processes"], self.depends_on["processes"])
-            before = {**before, "processes": self.depends_on["processes"]}
-        found = differences(before, self.depends_on)
-        if not found:
-            return
-        listed = "\n".join(f"  {line}" for line in found)
-        if self.resume != "force":
-            raise DataError(
-                f"{path}: is the state of a training with other settings or data (before -> now):\n{listed}\n"
-                "Give them as they were, continue with the new ones by --resume force, or leave out --resume to start "
-                "a new training."
-            )
-        logger.warning("resumed with other settings or data, as forced (before -> now):\n%s", listed)
