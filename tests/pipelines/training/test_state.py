@@ -268,8 +268,8 @@ def test_a_forced_resume_still_needs_the_same_network_and_a_schedule(train, star
 
 
 @pytest.mark.parametrize("value", ["yes", "true", 2])
-def test_a_resume_is_true_false_or_force(train, tmp_path, value):
-    with refused(f"resume is {value!r}; give --resume True, False or force"):
+def test_a_resume_is_true_false_force_or_auto(train, tmp_path, value):
+    with refused(f"resume is {value!r}; give --resume True, False, force or auto"):
         train(tmp_path, 1, resume=value)
 
 
