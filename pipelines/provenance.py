@@ -17,7 +17,8 @@ from monai.bundle import ConfigParser
 
 from .manifests.manifest import DataList, datalist, images_of, is_counted, manifest_hash, read_manifest
 from .manifests.splits import SPLITS
-from .resuming.fingerprint import calling_parser, found_of, images, reached
+from .resuming.fingerprint import calling_parser, images, reached
+from .resuming.sample import found_of
 
 PACKAGES = ("radbundles", "monai", "torch", "numpy", "scipy", "scikit-learn", "pydicom")
 ROOTS = ("validate#evaluator",)  # what an evaluation's figures depend on: this key and all that it refers to, without
@@ -150,7 +151,7 @@ def learnt_from(
     """Whether weights have learnt from images of a manifest, whatever it is called.
 
     Args:
-        sample: of the images that they have learnt from, see :func:`pipelines.resuming.fingerprint.sample_of`.
+        sample: of the images that they have learnt from, see :func:`pipelines.resuming.sample.sample_of`.
         manifest: that is measured.
         dataset_dir: what its paths are relative to.
         split: of it that is measured.
@@ -159,13 +160,14 @@ def learnt_from(
         how many images the ``sample`` has, how many of them are ``in_manifest``, and how many are ``measured``, those
         that count in no figure left out. None if there is no sample, or not all of the manifest's files are here.
     """
-    paths = {name: images_of(manifest[name], dataset_dir) for name in SPLITS}
-    files = [file for part in paths.values() for one in part for file in ([one] if isinstance(one, str) else one)]
-    if not sample or not all(map(os.path.exists, files)):
-        return None
     measured = images_of([entry for entry in manifest[split] if is_counted(entry)], dataset_dir)
-    found = found_of(sample, [one for part in paths.values() for one in part])
-    return {"sample": len(sample), "in_manifest": found, "measured": found_of(sample, measured)}
+    if not sample:
+        return None
+    try:
+        found = found_of(sample, images_of([entry for name in SPLITS for entry in manifest[name]], dataset_dir))
+        return {"sample": len(sample), "in_manifest": found, "measured": found_of(sample, measured)}
+    except OSError:
+        return None
 
 
 def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ def calibrate(
         cases: of the same, as of :func:`pipelines.calibration.quality.fit_quality`.
         threshold: that masks were made with.
         data: which images these are, in words.
-        images: a sample of them, see :func:`pipelines.resuming.fingerprint.sample_of`.
+        images: a sample of them, see :func:`pipelines.resuming.sample.sample_of`.
 
     Raises:
         WeightsError: as :func:`pipelines.resuming.saved_model.add_to_model`.

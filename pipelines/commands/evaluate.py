@@ -153,7 +153,7 @@ def run_calibrate(
     from ..calibration.quality import FEATURES
     from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
     from ..reporting.measured import Measured
-    from ..resuming.fingerprint import sample_of
+    from ..resuming.sample import sample_of
     from ..resuming.saved_model import add_to_model
 
     if not {"manifest", "dataset_dir"} <= settings.keys():

@@ -156,7 +156,7 @@ def external(known: Known) -> str:
     names = f"Trained on a manifest named {known.result['trained_on']}, measured on one named {known.result['data']}"
     if found is None:
         return f"{names}; whether they have images in common is not known."
-    return f"{names}, which has none of {found['sample']} images trained on that were looked for by name and size."
+    return f"{names}, which has none of {found['sample']} images trained on that were looked for."
 
 
 def numbers(known: Known) -> str:

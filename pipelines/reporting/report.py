@@ -25,7 +25,7 @@ from ..documents.claim import checklist
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
 from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
 from ..provenance import learnt_from
-from ..resuming.fingerprint import found_of
+from ..resuming.sample import found_of
 from ..training.curves import curves
 from .binary_charts import binary_charts
 from .charts import Chart, chart, distribution, forest, predicted_against_true

@@ -24,8 +24,9 @@ from transforms.files.atomic import atomic_write, set_aside
 from transforms.files.lock import locked
 
 from ..manifests.manifest import DataList
-from ..resuming.fingerprint import configuration, images, joined_samples, sample_of
+from ..resuming.fingerprint import configuration, images
 from ..resuming.restore import check_depends_on, read_state, restore, schedule_values
+from ..resuming.sample import joined_samples, sample_of
 from ..resuming.saved_model import write_model
 from ..stopping import Steps, Stopped
 from .distributed import release
@@ -75,7 +76,7 @@ class TrainingState:
 
     ``model.json`` names the data: the manifest's name, as the trainer's data list knows it (:class:`DataList`), or how
     many images a program gave, such as MONAI Label; and has a sample of them, see
-    :func:`pipelines.resuming.fingerprint.sample_of`.
+    :func:`pipelines.resuming.sample.sample_of`.
 
     Raises:
         DataError: if ``resume`` is none of its values; on start, if another training writes to the folder, or if

@@ -24,7 +24,7 @@ from pipelines.provenance import (
     surroundings_of,
     weights_hash,
 )
-from pipelines.resuming.fingerprint import sample_of
+from pipelines.resuming.sample import sample_of
 from tests.running import bundle_of
 
 

@@ -23,7 +23,7 @@ from pipelines.bundle import Bundle
 from pipelines.manifests.manifest import images_of
 from pipelines.provenance import weights_hash
 from pipelines.reporting.report import write_report
-from pipelines.resuming.fingerprint import sample_of
+from pipelines.resuming.sample import sample_of
 from pipelines.resuming.saved_model import write_model
 from pipelines.schemas import read_described
 from tests.conftest import ROOT

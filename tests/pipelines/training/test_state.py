@@ -20,7 +20,7 @@ from ignite.engine import Events
 
 from networks import read_about, read_checkpoint
 from pipelines import datalist
-from pipelines.resuming.fingerprint import sample_of
+from pipelines.resuming.sample import sample_of
 from pipelines.training import log
 from tests.running import Trained, bundle_of, held_by_another, refused, small
 from transforms import RandWarpd
