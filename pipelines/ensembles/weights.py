@@ -72,7 +72,7 @@ def choose_weights(
     files = ensemble_of(bundle, ensemble)
     parser.update(pairs=ensemble_overlay(parser, files))
     digest = str(weights_hash(files))
-    left_out = sorted(set().union(*map(read_fitted, files)) - {"calibrated_on"})
+    left_out = sorted(set().union(*map(read_fitted, files)) - {"calibrated_on", "calibrated_images"})
     if left_out:
         logger.warning("%s: fitted to single models and not used by their ensemble: %s", ensemble, ", ".join(left_out))
     told = {"files": [{"file": str(file), "sha256": weights_hash(file)} for file in files]}

@@ -91,7 +91,8 @@ def test_what_was_fitted_to_single_models_is_left_out_and_named(images, tmp_path
     own_folds = untrained_folds("lungs", tmp_path / "cv", folds=2)
     path = model_of(own_folds, 1)
     classifier = {"weights": [0.0] * 16, "bias": -9.0, "threshold": 0.5}
-    add_to_model(path, weights_hash(path), {"temperature": 2.0, "classifier": classifier, "calibrated_on": "x"})
+    fitted_to = {"calibrated_on": "x", "calibrated_images": ["0a1b2c3d"]}
+    add_to_model(path, weights_hash(path), {"temperature": 2.0, "classifier": classifier, **fitted_to})
     code, said = run(images, tmp_path / "out", "lungs", ensemble=own_folds)
     assert code == 0 and said["weights"]["left_out"] == ["classifier", "temperature"] and said["temperature"] == 1
     assert "not used by their ensemble: classifier, temperature" in capsys.readouterr().out
