@@ -12,7 +12,7 @@ import numpy as np
 from transforms import DataError
 from transforms.files.atomic import atomic_write
 
-from ..manifests.manifest import read_manifest, write_manifest
+from ..manifests.manifest import is_counted, read_manifest, write_manifest
 from ..manifests.splits import SPLITS, split_patients
 
 VALIDATION = 0.15  # of the patients that a fold does not test on
@@ -40,8 +40,8 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
     goes into ``KEPT``, a manifest of its own.
 
     Raises:
-        DataError: if there are too few patients, no test split to keep, or the folder holds the results of other
-            settings.
+        DataError: if there are too few patients, no test split to keep, a fold or that split has no image that counts,
+            or the folder holds the results of other settings.
     """
     folds, seed = chosen["folds"], chosen["seed"]
     numbered = _with_numbered_patients([(split, entry) for split in SPLITS for entry in manifest[split]])
@@ -53,6 +53,12 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
     if folds < 2 or len(patients) < 3 * folds:
         has = f"the manifest has {len(patients)}{' without its test split' if kept else ''}"
         raise DataError(f"{folds} folds need at least 2 and three patients each; {has}.")
+    groups = np.array_split(np.random.default_rng(seed).permutation(patients), folds)
+    tests = [set(map(str, group)) for group in groups]
+    for number, tested in enumerate(tests):  # before any is trained, and before the folder has settings
+        _check_counted([entry for entry in entries if entry["patient_id"] in tested], f"fold {number}")
+    if kept:
+        _check_counted(kept, "--keep_test: the manifest's test split")
     images = json.dumps(entries, sort_keys=True).encode()
     chosen = {**chosen, "images": hashlib.sha256(images).hexdigest()}
     settings = folder / "settings.json"
@@ -64,10 +70,8 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
     if kept:
         head = manifest | {"split": "test of the whole, which no fold has"}
         write_manifest(head | {"training": [], "validation": [], "test": kept}, folder / KEPT)
-    groups = np.array_split(np.random.default_rng(seed).permutation(patients), folds)
     written = []
-    for number, group in enumerate(groups):
-        tested = set(map(str, group))
+    for number, tested in enumerate(tests):
         others = [patient for patient in patients if patient not in tested]
         split_of = split_patients(others, ["all"] * len(others), (1 - VALIDATION, VALIDATION, 0), seed)
         split_of |= dict.fromkeys(tested, "test")
@@ -77,6 +81,14 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
         write_manifest(head | lists, path)
         written.append((path, lists["test"]))
     return written
+
+
+def _check_counted(entries: list[dict[str, Any]], where: str) -> None:
+    if not any(map(is_counted, entries)):
+        raise DataError(
+            f"{where}: each of its {len(entries)} images is marked behind_heart and counts in no figure, so there is "
+            "nothing to measure. Give fewer folds, another seed, or a manifest made without --behind_heart."
+        )
 
 
 def _with_numbered_patients(entries: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

@@ -130,7 +130,8 @@ def write_pooled_report(
         "weights": f"{bundle.metadata['version']}, a model for each of {settings['folds']} folds",
         "trained_on": manifest["name"],
         "data": manifest["name"],
-        "split": f"cross-validation: {settings['folds']} folds of the patients of a manifest divided "
+        "split": f"cross-validation: {settings['folds']} folds of the patients of "
+        f"{'training and validation of ' if settings.get('keep_test') else ''}a manifest divided "
         f"{manifest['split']}; seed {settings['seed']}; {overlays}{left_out(measured.left_out)}",
         "command": command,
     }

@@ -83,7 +83,8 @@ def test_the_ensemble_is_measured_on_a_test_split_that_no_fold_has(phantoms, tmp
     dice = result["ensemble"]["dice_by_image_over_positives"]
     images = pd.read_csv(tmp_path / "cv" / "kept_test" / "ensemble" / "test" / "images.csv")
     assert dice["ensemble"]["mean"] == pytest.approx(images["dice"].mean()) and len(dice["singles"]) == 2
-    assert "--keep_test" in read_described(tmp_path / "cv" / "report.json", "report", "")["command"]
+    report = read_described(tmp_path / "cv" / "report.json", "report", "")
+    assert "--keep_test" in report["command"] and "of the patients of training and validation of a" in report["split"]
 
     small = {key: value for key, value in SMALL.items() if key != "epochs"}
     model = Model(bundle, ensemble=tmp_path / "cv", **small)

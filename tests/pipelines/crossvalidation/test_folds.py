@@ -52,6 +52,23 @@ def test_a_kept_test_split_is_in_no_fold(cohort, tmp_path):
         write_folds(manifest, tmp_path, CHOSEN)
 
 
+def test_a_fold_in_which_nothing_counts_is_refused_before_any_is_trained(cohort, tmp_path):
+    manifest = read_manifest(cohort / "manifest.json")
+    (_, tested), *_ = write_folds(manifest, tmp_path / "a", CHOSEN)
+    marked = {entry["image"] for entry in tested}
+
+    def of(images):
+        splits = ("training", "validation", "test")
+        return manifest | {s: [e | {"behind_heart": e["image"] in images} for e in manifest[s]] for s in splits}
+
+    with pytest.raises(DataError, match=rf"fold 0: each of its {len(marked)} images is marked behind_heart"):
+        write_folds(of(marked), tmp_path / "b", CHOSEN)
+    assert not list((tmp_path / "b").glob("*"))
+    write_folds(of(marked - {tested[0]["image"]}), tmp_path / "c", CHOSEN)
+    with pytest.raises(DataError, match=r"--keep_test: the manifest's test split: each of its \d+ images is marked"):
+        write_folds(of({entry["image"] for entry in manifest["test"]}), tmp_path / "d", CHOSEN | {"keep_test": True})
+
+
 def test_there_must_be_a_test_split_to_keep_and_patients_without_it(cohort, tmp_path):
     manifest = read_manifest(cohort / "manifest.json")
     with pytest.raises(DataError, match="--keep_test: the manifest's test split is empty"):
