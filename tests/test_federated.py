@@ -16,6 +16,7 @@ from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
+from networks import read_checkpoint
 from pipelines import draw_phantoms
 from tests.conftest import ROOT
 from tests.running import BUNDLES, draw, small
@@ -87,9 +88,20 @@ def test_two_sites_train_three_rounds(name, tmp_path):
             assert torch.equal(value, weights[key]), key  # what was sent is what was measured
         files = sorted(path.name for path in (site.root / "models").iterdir() if path.suffix == ".pt")
         assert files == ["last_epoch.pt", "model.pt"]  # one training, and not one a round
+        state = read_checkpoint(site.root / "models" / "last_epoch.pt")
+        assert state["trained_images"] == []  # those of the other site are not known here
         best = site.client.get_weights({ExtraItems.MODEL_TYPE: ModelType.BEST_MODEL})
         assert best.weights.keys() == weights.keys()
         site.client.finalize()
+
+
+def test_a_later_round_starts_from_what_was_sent_even_where_a_training_would_resume(tmp_path):
+    site = Site("opacity", tmp_path / "site", draw("opacity", tmp_path / "data"), resume="auto", learning_rate=1e-9)
+    weights = site.weights
+    for _ in range(2):
+        weights = {name: value + 0.1 if name.endswith("weight") else value for name, value in weights.items()}
+        changes, _ = site.train(weights)
+        assert all(change.abs().max() < 1e-3 for name, change in changes.items() if name.endswith("weight"))
 
 
 @pytest.mark.slow

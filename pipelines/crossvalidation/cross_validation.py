@@ -51,7 +51,8 @@ def cross_validate(
     """Train and evaluate a bundle on each fold, and pool what was measured on each image.
 
     The patients of all splits of the manifest, or of all but its test split, are divided again. A fold that was
-    evaluated already is not run again, so the command can be stopped and repeated.
+    evaluated already is not run again, and one that was stopped goes on after its last epoch, so the command can be
+    stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
     positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
@@ -107,7 +108,8 @@ def cross_validate(
             settings = {"manifest": fold, "dataset_dir": dataset_dir, "seed": seed, **overrides}
             settings |= {"ckpt_dir": Path(trained or output_dir) / folder.name / "models", "output_dir": folder}
             if trained is None:
-                run_bundle(bundle, bundle.files(["train", *overlays]), "training", settings)
+                training = settings | {"resume": "auto"}  # a training that was stopped goes on
+                run_bundle(bundle, bundle.files(["train", *overlays]), "training", training)
             settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
             run_bundle(bundle, bundle.files(evaluating), "evaluating", settings)
         table = pd.read_csv(folder / "test" / "images.csv")

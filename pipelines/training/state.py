@@ -138,9 +138,11 @@ class TrainingState:
             "validation images": images(validation),
         }
         self.sample = sample_of(entry["image"] for entry in data)  # of all that the weights have learnt from
-        if self.resume and (self.resume != "auto" or self._is_begun()):
+        if engine.state.epoch > 0:  # it goes on, as the rounds of a federated training do, from weights that were sent
+            self.sample = []  # other sites have trained them too, on images that are not known here
+        elif self.resume and (self.resume != "auto" or self._is_begun()):
             self._load(engine)
-        elif engine.state.epoch == 0:  # else it goes on, as the rounds of a federated training do
+        else:
             if idist.get_rank() == 0:
                 set_aside(self.folder / LAST)
                 (self.folder / LAST).unlink(missing_ok=True)

@@ -49,6 +49,9 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
     written = model.stat().st_mtime_ns
     again = cross_validate(*arguments, tmp_path / "a", **settings)
     assert again == result and model.stat().st_mtime_ns == written
+    (tmp_path / "a" / "fold_0" / "test" / "metrics.json").unlink()  # as if it had been stopped after its training
+    again = cross_validate(*arguments, tmp_path / "a", **settings)
+    assert again == result and model.stat().st_mtime_ns == written
     salted_anew = json.loads((Path(phantoms) / "manifest.json").read_text())
     for entry in (entry for split in ("training", "validation", "test") for entry in salted_anew[split]):
         entry["patient_id"] = hashlib.sha256(entry["patient_id"].encode()).hexdigest()
