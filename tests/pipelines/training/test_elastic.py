@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from ignite import distributed as idist
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -156,8 +157,10 @@ def test_a_machine_that_is_lost_and_one_that_joins_change_nothing_in_what_is_lea
     assert log[dice].tolist() == pytest.approx(alone_log[dice].tolist(), abs=5e-3, nan_ok=True)
 
 
-def test_the_share_of_a_batch(caplog):
-    assert share_of_batch(8) == 8 and not caplog.messages
+@pytest.mark.parametrize(("processes", "share", "warned"), [(1, 8, ""), (4, 2, ""), (3, 3, "so 9"), (20, 1, "so 20")])
+def test_the_share_of_a_batch(monkeypatch, caplog, processes, share, warned):
+    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
+    assert share_of_batch(8) == share and len(caplog.messages) == bool(warned) and warned in caplog.text
 
 
 def test_auto_is_a_word_for_resuming_and_others_are_not(tmp_path):
