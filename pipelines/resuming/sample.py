@@ -43,11 +43,10 @@ def _hashes(images: Iterable[str | list[str]]) -> set[str]:
 
 def _hash(image: str | list[str]) -> str:
     """Of the file; of a series that of its file in the middle, by name."""
-    if isinstance(image, list):
-        files = image
-    else:
-        files = [os.path.join(image, name) for name in os.listdir(image)] if os.path.isdir(image) else [image]
-    path = Path(sorted(files, key=os.path.basename)[len(files) // 2] if files else image)
+    files = image if isinstance(image, list) else [image]
+    if os.path.isdir(files[0]):
+        files = [os.path.join(files[0], name) for name in os.listdir(files[0])] or files
+    path = Path(sorted(files, key=os.path.basename)[len(files) // 2])
     size = path.stat().st_size
     with open(path, "rb") as file:
         file.seek(max(0, (size - PIECE) // 2))
