@@ -18,7 +18,7 @@ from monai.engines import Workflow
 from transforms import grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
-from ..prediction.flow import cores
+from ..engines.flow import cores
 from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
 from .binary_pictures import draw_cases

@@ -1,0 +1,223 @@
+"""Does cases by workers of Ray, on one machine or on many. Whichever of them end, no case is lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from types import TracebackType
+from typing import Any
+
+from transforms import Case, DataError
+from transforms.files.atomic import remove_unfinished
+
+from .flow import cores
+from .local import Record, Stages
+from .worker import ANSWER, CASE, NUMBER, Answer, Worker, digest_of, opened
+
+logger = logging.getLogger(__name__)
+
+CORES = 4  # of a worker without a GPU: more of them gain little for one model
+AT_ONCE = 2  # batches in a worker: one is read or written while the other is computed
+TRIES = 2  # of a batch, and then of a case alone, whose worker ends
+PAUSE = 0.2  # seconds between two looks at what was asked for
+STORE = 200 * 2**20  # bytes that Ray may keep for rows, which are paths and records
+DIES_AT_ONCE = "a worker of Ray ended before it had loaded the model, as when memory runs out. Give more to each: "
+DIES_AT_ONCE += "fewer workers on a machine, by a larger --workers"
+
+
+class RayEngine:
+    """Does cases by workers of Ray: one for each GPU, or else for each few cores.
+
+    Ray Data hands out batches, and brings records back as batches end. A batch whose worker ends is tried once more;
+    if that ends too, its cases do not come back, and are to be done alone. A case that ends each worker has failed.
+
+    Args:
+        make: makes the stages; goes to the workers, pickled.
+        output: the folder of the outputs.
+        shared: files that must be the same on all machines.
+        workers: cores of each worker; by default its GPU's part of the machine's, or four if there is no GPU.
+        batch_sizes: cases in a batch, on a CPU and on a GPU.
+        address: of a cluster, as Ray takes it; by default Ray is started here, for this machine and this run alone.
+
+    Raises:
+        DataError: if Ray is not installed.
+    """
+
+    ends_with_its_cases = False
+
+    def __init__(
+        self,
+        make: Callable[[], Stages],
+        output: Path,
+        shared: Sequence[Path],
+        workers: int | None,
+        batch_sizes: tuple[int, int],
+        address: str | None = None,
+    ):
+        if find_spec("ray") is None or find_spec("pyarrow") is None:
+            raise DataError("--engine ray needs Ray Data, which is not installed: pip install 'radbundles[ray]'.")
+        self.make, self.output, self.shared = make, output, shared
+        self.workers, self.batch_sizes, self.address = workers, batch_sizes, address
+        self.only: Any = None  # the worker of single cases
+
+    def __enter__(self) -> RayEngine:
+        """Start Ray, or go to its cluster.
+
+        Raises:
+            DataError: if there is no cluster, or no machine of it has what a worker needs.
+        """
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # all before Ray is imported
+        settings: dict[str, Any] = {"address": self.address}
+        if self.address is None:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # not for other users
+            settings = {"address": "local", "num_cpus": cores(), "object_store_memory": STORE}
+            settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        import ray
+        import ray.data
+
+        self.ray = ray
+        with ThreadPoolExecutor(1) as thread:  # of the main one it would take over SIGTERM
+            try:
+                thread.submit(ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings).result()
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise DataError(f"Ray cannot be used{self._where()}: {error}") from error
+        try:
+            self._plan()
+        except DataError:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ray.shutdown()
+        remove_unfinished([self.output])  # of workers that were killed
+
+    def alone(self, case: Case, check: Callable[[], None]) -> Record:
+        """As :meth:`pipelines.engines.local.Engine.alone`; a case that ends its worker has failed."""
+        for _ in range(TRIES):
+            worker = self._only(check)
+            try:
+                (answer,) = self._wait(worker.do.remote([case]), check)
+            except self.ray.exceptions.RayError:
+                self._let_go()
+            else:
+                return opened(answer)
+        return {"status": "failed", "error": f"ended its worker {TRIES} times, as what needs too much memory does"}
+
+    def each(self, cases: Iterable[Case], check: Callable[[], None]) -> Iterator[tuple[Case, Record]]:
+        """As :meth:`pipelines.engines.local.Engine.each`, in the order in which they end."""
+        cases = list(cases)
+        if not cases:
+            return
+        self._let_go()
+        for number, answer in self._answers(cases, check):
+            yield cases[number], opened(answer)
+
+    def _plan(self) -> None:
+        """Find how many workers there can be, and what each needs."""
+        have = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        have = [{name: int(node.get(name, 0)) for name in ("CPU", "GPU")} for node in have]
+        with_gpu = [node for node in have if node["GPU"] and node["CPU"]]
+        if with_gpu:
+            each = self.workers or max(1, min(node["CPU"] // node["GPU"] for node in with_gpu))
+            self.number = sum(min(node["GPU"], node["CPU"] // each) for node in with_gpu)
+        else:
+            each = self.workers or min([CORES, *(node["CPU"] for node in have if node["CPU"])])
+            self.number = sum(node["CPU"] // each for node in have)
+        if not self.number:
+            most = max((node["CPU"] for node in with_gpu or have), default=0)
+            raise DataError(f"no machine{self._where()} has {each} cores for a worker: give --workers {most} or fewer.")
+        self.batch_size = self.batch_sizes[bool(with_gpu)]
+        self.needs = {"num_cpus": each, "num_gpus": int(bool(with_gpu))}
+        shared = {path: digest_of(path) for path in self.shared if path.is_file()}
+        self.arguments = (self.make, self.output, shared, each)
+        logger.info("Ray%s: %d workers of %d cores%s", self._where(), self.number, each, " and a GPU" * bool(with_gpu))
+
+    def _where(self) -> str:
+        return f" at {self.address}" if self.address else ""
+
+    def _answers(self, cases: Sequence[Case], check: Callable[[], None]) -> Iterator[tuple[int, Answer]]:
+        data = self.ray.data
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # what does not come back is done alone
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        rows = [{NUMBER: number, CASE: pickle.dumps(case)} for number, case in enumerate(cases)]
+        batches = data.from_items(rows, override_num_blocks=-(-len(rows) // self.batch_size))
+        del rows
+        ended = batches.map_batches(
+            Worker,
+            fn_constructor_args=self.arguments,
+            batch_size=None,  # a block is a batch
+            batch_format="pyarrow",
+            compute=data.ActorPoolStrategy(
+                size=self.number, max_concurrent_calls_per_actor=AT_ONCE, enable_true_multi_threading=True
+            ),
+            max_restarts=-1,
+            max_task_retries=TRIES - 1,
+            **self.needs,
+        )
+        for row in self._rows(ended, check):
+            yield row[NUMBER], pickle.loads(row[ANSWER])
+
+    def _rows(self, dataset: Any, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """The rows of a data set as they come, looking now and then whether to end."""
+        rows: Queue[Any] = Queue(self.number * AT_ONCE * self.batch_size)
+
+        def take() -> None:
+            try:
+                for row in dataset.iter_rows():
+                    rows.put(row)
+                rows.put(None)
+            except BaseException as error:
+                rows.put(error)
+
+        Thread(target=take, daemon=True).start()
+        while True:
+            check()
+            try:
+                row = rows.get(timeout=PAUSE)
+            except Empty:
+                continue
+            if isinstance(row, BaseException):
+                raise row
+            if row is None:
+                return
+            yield row
+
+    def _only(self, check: Callable[[], None]) -> Any:
+        """The worker of single cases.
+
+        Raises:
+            DataError: if it cannot work.
+        """
+        if self.only is None:
+            self.only = self.ray.remote(**self.needs)(Worker).remote(*self.arguments)
+            try:
+                ready = self._wait(self.only.ready.remote(), check)
+            except self.ray.exceptions.RayError as error:
+                raise DataError(f"{DIES_AT_ONCE}.") from error
+            if ready:
+                opened(ready)
+        return self.only
+
+    def _let_go(self) -> None:
+        """End the worker of single cases, so that others have its place."""
+        if self.only is not None:
+            self.ray.kill(self.only)
+            self.only = None
+
+    def _wait(self, reference: Any, check: Callable[[], None]) -> Any:
+        while not self.ray.wait([reference], timeout=PAUSE)[0]:
+            check()
+        return self.ray.get(reference)
