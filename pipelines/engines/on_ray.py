@@ -8,6 +8,7 @@ import pickle
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, Queue
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 CORES = 4  # of a worker without a GPU: more of them gain little for one model
 AT_ONCE = 2  # batches in a worker: one is read or written while the other is computed
 TRIES = 2  # of a batch, and then of a case alone, whose worker ends
+STARTS = 3  # of Ray on this machine
 PAUSE = 0.2  # seconds between two looks at what was asked for
 STORE = 200 * 2**20  # bytes that Ray may keep for rows, which are paths and records
 DIES_AT_ONCE = "a worker of Ray ended before it had loaded the model, as when memory runs out. Give more to each: "
@@ -78,29 +80,45 @@ class RayEngine:
         settings: dict[str, Any] = {"address": self.address}
         if self.address is None:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # not for other users
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on any system: nothing but loopback
             settings = {"address": "local", "num_cpus": cores(), "object_store_memory": STORE}
-            settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            settings["include_dashboard"] = False
         import ray
         import ray.data
 
         self.ray = ray
-        with ThreadPoolExecutor(1) as thread:  # of the main one it would take over SIGTERM
-            try:
-                thread.submit(ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings).result()
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise DataError(f"Ray cannot be used{self._where()}: {error}") from error
+        self.thread = ThreadPoolExecutor(1)
         try:
+            self._start(partial(ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings))
             self._plan()
-        except DataError:
-            ray.shutdown()
+        except BaseException:
+            self._stop()
             raise
         return self
+
+    def _start(self, start: Callable[[], Any]) -> None:
+        """Start Ray from a thread that stays: from the main one it would take over SIGTERM, and it ends with its thread.
+
+        On a busy machine Ray gives up when its processes take longer than the 15 seconds that it allows.
+        """
+        for tries_left in range(1 if self.address else STARTS, 0, -1):
+            try:
+                self.thread.submit(start).result()
+                return
+            except Exception as error:  # of any kind, and with a text for those who know Ray
+                if tries_left == 1:
+                    raise DataError(f"Ray cannot be used{self._where()}: {error}") from error
+                self.ray.shutdown()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.ray.shutdown()
+        self._stop()
         remove_unfinished([self.output])  # of workers that were killed
+
+    def _stop(self) -> None:
+        self.ray.shutdown()
+        self.thread.shutdown()
 
     def alone(self, case: Case, check: Callable[[], None]) -> Record:
         """As :meth:`pipelines.engines.local.Engine.alone`; a case that ends its worker has failed."""
