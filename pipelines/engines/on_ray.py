@@ -97,7 +97,7 @@ class RayEngine:
         return self
 
     def _start(self, start: Callable[[], Any]) -> None:
-        """Start Ray from a thread that stays: from the main one it would take over SIGTERM, and it ends with its thread.
+        """Start Ray from a thread that stays, with which it ends: from the main one it would take over SIGTERM.
 
         On a busy machine Ray gives up when its processes take longer than the 15 seconds that it allows.
         """

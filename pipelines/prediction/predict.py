@@ -29,7 +29,7 @@ from .formats import FORMATS, REPORT, choose_format, writer_of
 from .model import BATCH_SIZES
 from .names import HashedNames
 from .records import Records
-from .stages import Stages
+from .stages import stages_of
 from .submission import write_submission
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class Prediction:
         return code
 
     def _engine(self) -> Engine:
-        make = partial(Stages, self.parser, Records(self.output, self.settings), self.bundle.finds_boxes)
+        make = partial(stages_of, self.parser.get(), Records(self.output, self.settings), self.bundle.finds_boxes)
         sizes = (self.batch_size, self.batch_size) if self.batch_size else BATCH_SIZES
         if self.bundle.is_volumetric:  # whose inferer takes batches of slices
             sizes = (1, 1)
