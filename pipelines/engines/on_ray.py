@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -31,6 +30,10 @@ TRIES = 2  # of a batch, and then of a case alone, whose worker ends
 STARTS = 3  # of Ray on this machine
 PAUSE = 0.2  # seconds between two looks at what was asked for
 STORE = 200 * 2**20  # bytes that Ray may keep for rows, which are paths and records
+# before Ray is imported: nothing goes to its makers, and only what ends it is said beside our own messages
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+# a Ray of our own, on any system, listens at loopback alone, and not to other users
+OWN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 DIES_AT_ONCE = "a worker of Ray ended before it had loaded the model, as when memory runs out. Give more to each: "
 DIES_AT_ONCE += "fewer workers on a machine, by a larger --workers"
 
@@ -64,8 +67,15 @@ class RayEngine:
         batch_sizes: tuple[int, int],
         address: str | None = None,
     ):
-        if find_spec("ray") is None or find_spec("pyarrow") is None:
-            raise DataError("--engine ray needs Ray Data, which is not installed: pip install 'radbundles[ray]'.")
+        for name, value in (QUIET if address else QUIET | OWN).items():
+            os.environ.setdefault(name, value)
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            missing = "--engine ray needs Ray Data, which is not installed: pip install 'radbundles[ray]'."
+            raise DataError(missing) from error
+        self.ray: Any = ray
         self.make, self.output, self.shared = make, output, shared
         self.workers, self.batch_sizes, self.address = workers, batch_sizes, address
         self.only: Any = None  # the worker of single cases
@@ -76,20 +86,13 @@ class RayEngine:
         Raises:
             DataError: if there is no cluster, or no machine of it has what a worker needs.
         """
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # all before Ray is imported
         settings: dict[str, Any] = {"address": self.address}
         if self.address is None:
-            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # not for other users
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on any system: nothing but loopback
             settings = {"address": "local", "num_cpus": cores(), "object_store_memory": STORE}
             settings["include_dashboard"] = False
-        import ray
-        import ray.data
-
-        self.ray = ray
         self.thread = ThreadPoolExecutor(1)
         try:
-            self._start(partial(ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings))
+            self._start(partial(self.ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings))
             self._plan()
         except BaseException:
             self._stop()
@@ -159,7 +162,8 @@ class RayEngine:
         self.needs = {"num_cpus": each, "num_gpus": int(bool(with_gpu))}
         shared = {path: digest_of(path) for path in self.shared if path.is_file()}
         self.arguments = (self.make, self.output, shared, each)
-        logger.info("Ray%s: %d workers of %d cores%s", self._where(), self.number, each, " and a GPU" * bool(with_gpu))
+        gpu = " and a GPU" * bool(with_gpu)
+        logger.info("workers of Ray%s: %d, each of %d cores%s", self._where(), self.number, each, gpu)
 
     def _where(self) -> str:
         return f" at {self.address}" if self.address else ""
@@ -181,8 +185,7 @@ class RayEngine:
             compute=data.ActorPoolStrategy(
                 size=self.number, max_concurrent_calls_per_actor=AT_ONCE, enable_true_multi_threading=True
             ),
-            max_restarts=-1,
-            max_task_retries=TRIES - 1,
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": TRIES - 1},
             **self.needs,
         )
         for row in self._rows(ended, check):
