@@ -17,6 +17,7 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "docs" / "anywhere.md",
     ROOT / "docs" / "archive.md",
+    ROOT / "docs" / "machines.md",
     ROOT / "docs" / "viewers_and_clients.md",
     ROOT / "data_manifests" / "README.md",
     *sorted(ROOT.glob("bundles/*/docs/README.md")),

@@ -183,7 +183,9 @@ class RayEngine:
             batch_size=None,  # a block is a batch
             batch_format="pyarrow",
             compute=data.ActorPoolStrategy(
-                size=self.number, max_concurrent_calls_per_actor=AT_ONCE, enable_true_multi_threading=True
+                size=min(self.number, batches.num_blocks()),
+                max_concurrent_calls_per_actor=AT_ONCE,
+                enable_true_multi_threading=True,
             ),
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": TRIES - 1},
             **self.needs,
