@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import secrets
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -72,9 +73,11 @@ class RayEngine:
         try:
             import ray
             import ray.data
+            from ray.util.annotations import RayDeprecationWarning
         except ImportError as error:
             missing = "--engine ray needs Ray Data, which is not installed: pip install 'radbundles[ray]'."
             raise DataError(missing) from error
+        warnings.filterwarnings("ignore", category=RayDeprecationWarning)  # which is for us, and not for users
         self.ray: Any = ray
         self.make, self.output, self.shared = make, output, shared
         self.workers, self.batch_sizes, self.address = workers, batch_sizes, address
@@ -187,7 +190,8 @@ class RayEngine:
                 max_concurrent_calls_per_actor=AT_ONCE,
                 enable_true_multi_threading=True,
             ),
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": TRIES - 1},
+            max_restarts=-1,
+            max_task_retries=TRIES - 1,
             **self.needs,
         )
         for row in self._rows(ended, check):
