@@ -6,19 +6,21 @@ import logging
 import os
 import pickle
 import secrets
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
+from threading import current_thread, main_thread
 from types import TracebackType
 from typing import Any
 
 from transforms import Case, DataError
 from transforms.files.atomic import remove_unfinished
 
+from ..stopping import SIGNALS
 from .flow import cores
 from .local import Record, Stages
 from .worker import ANSWER, CASE, NUMBER, Answer, Worker, digest_of, opened
@@ -110,6 +112,7 @@ class RayEngine:
         for tries_left in range(1 if self.address else STARTS, 0, -1):
             try:
                 self.thread.submit(start).result()
+                _keep_signals()
                 return
             except Exception as error:  # of any kind, and with a text for those who know Ray
                 if tries_left == 1:
@@ -194,33 +197,11 @@ class RayEngine:
             max_task_retries=TRIES - 1,
             **self.needs,
         )
-        for row in self._rows(ended, check):
-            yield row[NUMBER], pickle.loads(row[ANSWER])
-
-    def _rows(self, dataset: Any, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        """The rows of a data set as they come, looking now and then whether to end."""
-        rows: Queue[Any] = Queue(self.number * AT_ONCE * self.batch_size)
-
-        def take() -> None:
-            try:
-                for row in dataset.iter_rows():
-                    rows.put(row)
-                rows.put(None)
-            except BaseException as error:
-                rows.put(error)
-
-        Thread(target=take, daemon=True).start()
-        while True:
-            check()
-            try:
-                row = rows.get(timeout=PAUSE)
-            except Empty:
-                continue
-            if isinstance(row, BaseException):
-                raise row
-            if row is None:
-                return
-            yield row
+        tables = iter(ended.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        with closing(tables):  # or Ray Data works on while Ray ends
+            for table in tables:
+                yield from ((row[NUMBER], pickle.loads(row[ANSWER])) for row in table.to_pylist())
+                check()
 
     def _only(self, check: Callable[[], None]) -> Any:
         """The worker of single cases.
@@ -248,3 +229,10 @@ class RayEngine:
         while not self.ray.wait([reference], timeout=PAUSE)[0]:
             check()
         return self.ray.get(reference)
+
+
+def _keep_signals() -> None:
+    """Ray handles signals by a trace of its own before those see them who handled them before: not any more."""
+    if current_thread() is main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.getsignal(number))
