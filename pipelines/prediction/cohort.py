@@ -60,11 +60,10 @@ class Cohort:
         todo = [case for case in self.cases if not self._is_over(case)]
         if not todo:
             return
-        self.start, self.ended_before = time.monotonic(), len(self.done)
-        self.watched = is_watched()
+        self.ended_before, self.watched = len(self.done), is_watched()
         show = counted(len(todo), what, "image", lines=False)  # each has a line of its own
         with Steps() as steps, engine, show as self.count:
-            others = []
+            self.start, others = time.monotonic(), []
             for case in todo:
                 steps.check()
                 key = self._key(case)

@@ -219,7 +219,8 @@ def test_a_signal_ends_all_processes_and_the_same_command_continues(cohort, tmp_
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)  # as a terminal does it
     said, errors = process.communicate(timeout=120)
     assert process.returncode == summary(out)["exit_code"] == code, said + errors
-    assert errors == f"{number.name}: stopping at the next step; another signal ends the run at once\n"
+    assert errors.count(f"{number.name}: stopping at the next step") == 1
+    assert "Traceback" not in errors and "***" not in errors
     done = len(summary(out)["done"])
     assert 0 < done < summary(out)["cases"]
     until = time.monotonic() + 20
