@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import current_thread, main_thread
 from types import TracebackType
 from typing import Any
@@ -31,12 +32,14 @@ CORES = 4  # of a worker without a GPU: more of them gain little for one model
 AT_ONCE = 2  # batches in a worker: one is read or written while the other is computed
 TRIES = 2  # of a batch, and then of a case alone, whose worker ends
 STARTS = 3  # of Ray on this machine
+SHORT = "/tmp" if os.path.isdir("/tmp") else None  # a path of sockets has 107 characters at most
 PAUSE = 0.2  # seconds between two looks at what was asked for
 STORE = 200 * 2**20  # bytes that Ray may keep for rows, which are paths and records
 # before Ray is imported: nothing goes to its makers, and only what ends it is said beside our own messages
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 # a Ray of our own, on any system, listens at loopback alone, and not to other users
 OWN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+BY_HAND = "Start it by hand to see why: ray start --head. Then give --address auto."
 DIES_AT_ONCE = "a worker of Ray ended before it had loaded the model, as when memory runs out. Give more to each: "
 DIES_AT_ONCE += "fewer workers on a machine, by a larger --workers"
 
@@ -84,6 +87,7 @@ class RayEngine:
         self.make, self.output, self.shared = make, output, shared
         self.workers, self.batch_sizes, self.address = workers, batch_sizes, address
         self.only: Any = None  # the worker of single cases
+        self.scratch: TemporaryDirectory | None = None  # Ray's logs and sockets, which nobody else may read
 
     def __enter__(self) -> RayEngine:
         """Start Ray, or go to its cluster.
@@ -94,7 +98,8 @@ class RayEngine:
         settings: dict[str, Any] = {"address": self.address}
         if self.address is None:
             settings = {"address": "local", "num_cpus": cores(), "object_store_memory": STORE}
-            settings["include_dashboard"] = False
+            self.scratch = TemporaryDirectory(prefix="ray", dir=SHORT, ignore_cleanup_errors=True)
+            settings |= {"include_dashboard": False, "_temp_dir": self.scratch.name}
         self.thread = ThreadPoolExecutor(1)
         try:
             self._start(partial(self.ray.init, log_to_driver=False, logging_level=logging.ERROR, **settings))
@@ -116,7 +121,7 @@ class RayEngine:
                 return
             except Exception as error:  # of any kind, and with a text for those who know Ray
                 if tries_left == 1:
-                    raise DataError(f"Ray cannot be used{self._where()}: {error}") from error
+                    raise DataError(f"Ray cannot be used{self._where()}: {error} {BY_HAND}") from error
                 self.ray.shutdown()
 
     def __exit__(
@@ -128,6 +133,8 @@ class RayEngine:
     def _stop(self) -> None:
         self.ray.shutdown()
         self.thread.shutdown()
+        if self.scratch is not None:
+            self.scratch.cleanup()
 
     def alone(self, case: Case, check: Callable[[], None]) -> Record:
         """As :meth:`pipelines.engines.local.Engine.alone`; a case that ends its worker has failed."""

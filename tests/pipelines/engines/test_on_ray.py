@@ -18,6 +18,7 @@ import torch
 
 from pipelines.__main__ import main
 from pipelines.prediction import predict as prediction
+from pipelines.prediction.records import Records
 from tests.conftest import ROOT
 from tests.pipelines.engines.deadly import ALWAYS, ONCE, deadly_stages
 from tests.running import bundle_of, small
@@ -26,6 +27,7 @@ from tests.test_signals import wait_for
 BUNDLE = "pneumonia"
 PORT = 6399
 NAME = "DOE_JANE"
+LOST = "RADBUNDLES_TEST_LOST"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def images(cohort, tmp_path):
 
 
 @contextmanager
-def machine(number, *words):
+def machine(number, *words, **variables):
     """A node of Ray with one core, at an address of this machine that nobody else can reach."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", *words]
     command += [f"--node-ip-address=127.0.0.{number}", "--object-store-memory=100000000", "--disable-usage-stats"]
@@ -60,7 +62,7 @@ def machine(number, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         start_new_session=True,
     )
     try:
@@ -69,7 +71,7 @@ def machine(number, *words):
             line = process.stdout.readline()
             assert line, said
             said += line
-        yield
+        yield process
     finally:
         process.terminate()
         process.communicate(timeout=60)
@@ -154,6 +156,23 @@ def test_killed_workers_lose_nothing_but_the_case_that_kills_them(
     monkeypatch.undo()
     assert on_ray(images, out, weights, cluster, retry=True) == 1
     assert outputs(out) == expected and summary(out)["done_before"] == 10
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_lost_takes_no_case_with_it(images, weights, cluster, tmp_path, monkeypatch):
+    """A third one is killed, with all its processes, as soon as the first case is done; its core does not come back."""
+    out, append = tmp_path / "out", Records.append
+    with machine(4, f"--address={cluster[0]}", **{LOST: str(tmp_path)}) as third:
+
+        def append_and_kill(self, case, identity, record):
+            append(self, case, identity, record)
+            for process in processes(f"{LOST}={tmp_path}"):
+                os.kill(process, signal.SIGKILL)
+
+        monkeypatch.setattr(Records, "append", append_and_kill)
+        assert on_ray(images, out, weights, cluster) == 1
+        assert third.wait() == -signal.SIGKILL
+    assert len(summary(out)["done"]) == 11
 
 
 @pytest.mark.slow
