@@ -174,7 +174,7 @@ class RayEngine:
         self.batch_size = self.batch_sizes[bool(with_gpu)]
         self.needs = {"num_cpus": each, "num_gpus": int(bool(with_gpu))}
         shared = {path: digest_of(path) for path in self.shared if path.is_file()}
-        self.arguments = (self.make, self.output, shared, each)
+        self.arguments = (self.make, Path.cwd(), self.output, shared, each)
         gpu = " and a GPU" * bool(with_gpu)
         logger.info("workers of Ray%s: %d, each of %d cores%s", self._where(), self.number, each, gpu)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import pickle
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +36,13 @@ class Worker:
 
     Args:
         make: makes the stages.
+        folder: where relative paths start, if it is there.
         output: the folder of the outputs.
         shared: files with their SHA-256, which must be the same here as where the work is planned.
         cores: threads that read and write, and that compute.
     """
 
-    def __init__(self, make: Callable[[], Stages], output: Path, shared: Mapping[Path, str], cores: int):
+    def __init__(self, make: Callable[[], Stages], folder: Path, output: Path, shared: Mapping[Path, str], cores: int):
         self.heard = _Heard(logging.WARNING)
         logging.root.handlers = [self.heard]
         logging.captureWarnings(True)
@@ -47,6 +50,8 @@ class Worker:
         self.fault: Answer | None = None
         try:
             prepare_console()
+            with suppress(OSError):
+                os.chdir(folder)
             torch.set_num_threads(cores)
             _check(shared)
             remove_unfinished([output])  # of one that was killed here

@@ -62,6 +62,7 @@ def machine(number, *words, **variables):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        cwd="/",  # and not where the command is given
         env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         start_new_session=True,
     )
