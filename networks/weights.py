@@ -17,7 +17,8 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 # What a JSON file beside weights may hold of what was fitted to them after their training
-FITTED = {"temperature", "quality", "calibrated_on", "classifier"}
+FITTED = {"temperature", "quality", "calibrated_on", "calibrated_images", "classifier"}
+UNLOGGED = FITTED | {"trained_images"}  # of what is said of weights, what is too long for the log
 
 
 class WeightsError(ValueError):
@@ -115,8 +116,8 @@ def read_fitted(path: os.PathLike | str) -> dict[str, Any]:
         path: the file of weights.
 
     Returns:
-        ``temperature``, ``quality``, ``calibrated_on`` and ``classifier``, as far as they are there; nothing if the
-        weights are not the ones that the JSON file describes, since of others it says nothing.
+        ``temperature``, ``quality``, ``calibrated_on``, ``calibrated_images`` and ``classifier``, as far as they are
+        there; nothing if the weights are not the ones that the JSON file describes, since of others it says nothing.
 
     Raises:
         WeightsError: as :func:`read_about`.
@@ -162,7 +163,7 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
     state, about = _read(Path(path), force)
     check_fits(network, state, path)
     trained_with = about.pop("settings", {})
-    about = {name: value for name, value in about.items() if name not in FITTED}  # too long for the log
+    about = {name: value for name, value in about.items() if name not in UNLOGGED}
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
             raise WeightsError(

@@ -15,6 +15,7 @@ MODULES = {
     "EvaluationReport": "evaluation.binary_report",
     "LeakageAudit": "manifests.leakage",
     "MLFlowLog": "training.log",
+    "MeanNetwork": "ensembles.mean_network",
     "MeanOfOrgans": "evaluation.multiclass_metrics",
     "Model": "prediction.model",
     "ReadAhead": "prediction.batches",
@@ -29,6 +30,7 @@ MODULES = {
     "loader_workers": "training.batches",
     "read_manifest": "manifests.manifest",
     "release": "training.distributed",
+    "share_of_batch": "training.distributed",
     "start": "training.start",
     "synchronise_batch_norm": "training.distributed",
 }

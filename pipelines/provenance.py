@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from .manifests.manifest import DataList, datalist, manifest_hash, read_manifest
-from .resuming.fingerprint import calling_parser, images, reached
+from .manifests.manifest import DataList, datalist, images_of, is_counted, manifest_hash, read_manifest
+from .manifests.splits import SPLITS
+from .resuming.fingerprint import calling_parser, found_of, images, reached
 
 PACKAGES = ("radbundles", "monai", "torch", "numpy", "scipy", "scikit-learn", "pydicom")
 ROOTS = ("validate#evaluator",)  # what an evaluation's figures depend on: this key and all that it refers to, without
@@ -30,7 +31,7 @@ SETTINGS = {"overlays": "overlays", "evaluation": "evaluation", "image_size": "i
 SETTINGS |= {"unknown_spacing": "reader#unknown_spacing"}
 # Options that may be shown, and those of which only that they were given
 SHOWN: tuple[str, ...] = ("split", "overlays", "evaluation", "image_size", "unknown_spacing", "force_weights")
-SHOWN += ("folds", "seed", "epochs", "threshold")
+SHOWN += ("folds", "seed", "epochs", "threshold", "keep_test")
 PLACES = {"trained": "OTHER"}
 
 
@@ -104,9 +105,14 @@ def _each(values: Iterable[str]) -> str:
     return " and ".join(dict.fromkeys(values))
 
 
-def weights_hash(weights: os.PathLike | str | None) -> str | None:
-    """The SHA-256 of a file of weights, or None if it is not there."""
-    if weights is None or not Path(weights).is_file():
+def weights_hash(weights: os.PathLike | str | Sequence[os.PathLike | str] | None) -> str | None:
+    """The SHA-256 of a file of weights, or None if it is not there; of an ensemble's files, that of theirs in order."""
+    if weights is None:
+        return None
+    if not isinstance(weights, str | os.PathLike):
+        each = [weights_hash(file) for file in weights]
+        return None if None in each else _hash(each)
+    if not Path(weights).is_file():
         return None
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
@@ -114,9 +120,9 @@ def weights_hash(weights: os.PathLike | str | None) -> str | None:
 def is_of(folder: Path, parser: ConfigParser) -> bool:
     """Whether a folder holds the evaluation that a configuration would make.
 
-    The same are weights, split, manifest, files by name and size, and all of the configuration that figures depend on:
-    thresholds, overlays, the size of the image. False too where that is not known: of an earlier version, or of weights
-    that are not there.
+    The same are weights, split, manifest, files by name and size, how many entries count, and all of the configuration
+    that figures depend on: thresholds, overlays, the size of the image. False too where that is not known: of an
+    earlier version, or of weights that are not there.
 
     Raises:
         DataError: if the manifest is refused, or its files are missing.
@@ -124,6 +130,7 @@ def is_of(folder: Path, parser: ConfigParser) -> bool:
     try:
         told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["evaluated"]
         found = [told[name] for name in ("weights", "split", "manifest", "configuration", "files")]
+        left_out = told.get("left_out", 0)
     except (OSError, ValueError, KeyError, TypeError):  # none, damaged, or of an earlier version: made again
         return False
     weights, manifest, root, split = (
@@ -131,7 +138,34 @@ def is_of(folder: Path, parser: ConfigParser) -> bool:
     )
     digest = weights_hash(weights)
     same = [digest, split, manifest_hash(read_manifest(manifest)), configured_as(parser)["configuration"]]
-    return digest is not None and found[:4] == same and found[4] == _hash(images(datalist(manifest, root, split)))
+    if digest is None or found[:4] != same:
+        return False
+    data = datalist(manifest, root, split)
+    return found[4] == _hash(images(data)) and left_out == sum(not is_counted(entry) for entry in data)
+
+
+def learnt_from(
+    sample: Sequence[str] | None, manifest: Mapping[str, Any], dataset_dir: os.PathLike | str, split: str
+) -> dict[str, int] | None:
+    """Whether weights have learnt from images of a manifest, whatever it is called.
+
+    Args:
+        sample: of the images that they have learnt from, see :func:`pipelines.resuming.fingerprint.sample_of`.
+        manifest: that is measured.
+        dataset_dir: what its paths are relative to.
+        split: of it that is measured.
+
+    Returns:
+        how many images the ``sample`` has, how many of them are ``in_manifest``, and how many are ``measured``, those
+        that count in no figure left out. None if there is no sample, or not all of the manifest's files are here.
+    """
+    paths = {name: images_of(manifest[name], dataset_dir) for name in SPLITS}
+    files = [file for part in paths.values() for one in part for file in ([one] if isinstance(one, str) else one)]
+    if not sample or not all(map(os.path.exists, files)):
+        return None
+    measured = images_of([entry for entry in manifest[split] if is_counted(entry)], dataset_dir)
+    found = found_of(sample, [one for part in paths.values() for one in part])
+    return {"sample": len(sample), "in_manifest": found, "measured": found_of(sample, measured)}
 
 
 def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 import monai.bundle
 import pytest
+import torch
 
 from pipelines.bundle import Bundle
+from pipelines.resuming.saved_model import write_model
 from tests.conftest import ROOT
 from transforms import plain_error
 from transforms.files.lock import locked
@@ -34,6 +36,19 @@ def small(name: str) -> dict[str, Any]:
     """Settings with which a bundle trains and predicts in seconds."""
     settings = SMALL_CT if bundle_of(name).is_volumetric else SMALL_RADIOGRAPHS
     return settings | ({"lungs_weights": ""} if name == "pneumonia" else {})  # the lungs' network is larger
+
+
+def untrained_folds(name: str, folder: Path, folds: int = 3) -> Path:
+    """What a cross-validation of a small network leaves for an ensemble, its models of weights that know nothing."""
+    for number in range(folds):
+        torch.manual_seed(number)
+        network = bundle_of(name).read(["inference"], **small(name)).get_parsed_content("network_def")
+        path = folder / f"fold_{number}" / "models" / "model.pt"
+        path.parent.mkdir(parents=True)
+        write_model(network.state_dict(), path, {"settings": {"image_size": 32}}, path.with_suffix(".json"))
+    (folder / "cross_validation.json").write_text(json.dumps({"folds": folds}))
+    (folder / "metrics.json").write_text(json.dumps({"evaluated": {"settings": {"bundle": name}}}))
+    return folder
 
 
 def draw(name: str, folder: Path, patients: int = 24, size: int = 96) -> Path:

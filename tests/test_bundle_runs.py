@@ -28,7 +28,7 @@ from transforms import CTReader
 # What an overlay goes on top of, where that is not the training
 ON_INFERENCE = {"submission", "in_lungs"}
 ON_EVALUATION = {"in_lungs"}
-NEEDS_PROCESSES = {"multi_gpu_train"}  # see tests/pipelines/training/test_distributed.py
+NEEDS_PROCESSES = {"multi_gpu_train", "elastic"}  # see tests/pipelines/training/test_{distributed,elastic}.py
 CONFIGURATIONS = {"train", "evaluate", "inference", "metadata"}
 MORE_SETTINGS = {  # of an overlay that brings a network or data of its own
     ("opacity", "classic"): {"image_size": 32},
@@ -101,7 +101,11 @@ def test_evaluation_leaves_metrics_and_pictures_without_identities(trained, capl
     report = trained.out / "eval" / "test"
     pictures = {"best.png", "median.png", "worst.png"}
     rows = "cases.csv" if bundle_of(trained.name).is_volumetric else "images.csv"
-    more = {"confusion_matrix.csv", "confusion_matrix.png", "roc.png"} if rows == "cases.csv" else {"pixels.npz"}
+    more = (
+        {"confusion_matrix.csv", "confusion_matrix.png", "roc.png"}
+        if rows == "cases.csv"
+        else {"pixels.npz", "masks.npz"}
+    )
     more |= {"boxes.json"} if trained.name == "pneumonia" else set()
     assert set(os.listdir(report)) == {"metrics.json", "metrics.csv", rows} | pictures | more
     table = pd.read_csv(report / rows)

@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 from tests.running import BUNDLES, bundle_of
 
 REFERENCE = "opacity"
-SHARED = ("train", "evaluate", "inference", "multi_gpu_train", "usual_way", "metadata")
+SHARED = ("train", "evaluate", "inference", "multi_gpu_train", "elastic", "usual_way", "metadata")
 
 # In what a bundle's configurations may differ from those of the reference: keys, to their second level. All else is
 # equal, so that a change in one bundle alone is a decision that is written down here.
 ITS_OWN = {"bundle_root", "task", "dataset_dir", "reader#unknown_spacing", "network_def#network", "loss"}
-ITS_OWN |= {"phantoms#truth", "train#random_transforms", "batch_size", "learning_rate", "epochs"}
+ITS_OWN |= {"phantoms#truth", "train#random_transforms", "batch_size", "global_batch_size", "learning_rate", "epochs"}
 METRICS = {
     f"{part}#{kind}_metric{s}" for part in ("train", "validate") for kind, s in (("key", ""), ("additional", "s"))
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,16 @@ from .quality import TooFewError, fit_quality
 logger = logging.getLogger(__name__)
 
 
-def calibrate(weights: Path, sha256: str, pixels: Pixels, cases: pd.DataFrame, threshold: float, data: str) -> None:
-    """Write ``temperature``, ``quality`` and ``calibrated_on`` into the JSON file beside a model.
+def calibrate(
+    weights: Path,
+    sha256: str,
+    pixels: Pixels,
+    cases: pd.DataFrame,
+    threshold: float,
+    data: str,
+    images: Sequence[str],
+) -> None:
+    """Write ``temperature``, ``quality``, ``calibrated_on`` and ``calibrated_images`` into the file beside a model.
 
     With too few cases there is no ``quality``, and the log says so; what an earlier calibration left is taken out.
 
@@ -27,9 +36,9 @@ def calibrate(weights: Path, sha256: str, pixels: Pixels, cases: pd.DataFrame, t
         cases: of the same, as of :func:`pipelines.calibration.quality.fit_quality`.
         threshold: that masks were made with.
         data: which images these are, in words.
+        images: a sample of them, see :func:`pipelines.resuming.fingerprint.sample_of`.
 
     Raises:
-        DataError: if the cases lack the features of their masks.
         WeightsError: as :func:`pipelines.resuming.saved_model.add_to_model`.
     """
     temperature = fit_temperature(pixels)
@@ -37,6 +46,7 @@ def calibrate(weights: Path, sha256: str, pixels: Pixels, cases: pd.DataFrame, t
         calibration_errors(reliability(pixels, t))["expected_calibration_error_pooled_over_all"]
         for t in (1.0, temperature)
     )
+    logger.info("fitted on %s", data)
     logger.info("temperature %.3f: expected calibration error %.4f before, %.4f after", temperature, before, after)
     try:
         quality = fit_quality(cases, threshold)
@@ -48,5 +58,5 @@ def calibrate(weights: Path, sha256: str, pixels: Pixels, cases: pd.DataFrame, t
     except TooFewError as error:
         quality = None
         logger.warning("no Dice will be predicted: %s", error)
-    fitted = {"temperature": temperature, "quality": quality, "calibrated_on": data}
+    fitted = {"temperature": temperature, "quality": quality, "calibrated_on": data, "calibrated_images": list(images)}
     logger.info("wrote %s", add_to_model(weights, sha256, fitted))

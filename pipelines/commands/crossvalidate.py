@@ -19,6 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as usual_way")
     parser.add_argument("--evaluation", nargs="*", default=(), metavar="NAME", help="overlays of the evaluation alone")
+    text = "leave the manifest's test split out of the folds, and evaluate their ensemble on it"
+    parser.add_argument("--keep_test", action="store_true", default=None, help=text)
     parser.add_argument("--trained", metavar="DIR", help="evaluate the models of another cross-validation's output")
     parser.add_argument("--against", metavar="DIR", help="the output of another cross-validation, to compare with")
 

@@ -150,8 +150,10 @@ def run_calibrate(
     from ..bundle import Bundle
     from ..calibration.calibrate import calibrate
     from ..calibration.classifier import fit_frontal
-    from ..manifests.manifest import read_manifest
+    from ..calibration.quality import FEATURES
+    from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
     from ..reporting.measured import Measured
+    from ..resuming.fingerprint import sample_of
     from ..resuming.saved_model import add_to_model
 
     if not {"manifest", "dataset_dir"} <= settings.keys():
@@ -180,10 +182,18 @@ def run_calibrate(
     _evaluate_once(found, "validation", folder, **settings)
     measured = Measured.read(folder / "validation")
     assert measured.pixels is not None  # which bundles of one class keep
+    if missing := [name for name in FEATURES if name not in measured.cases]:
+        (path,) = found.files(["evaluate"])
+        raise DataError(
+            f"{path}: its evaluation gives no {', '.join(missing)} of masks, which predicted Dice is fitted to. Add "
+            '{"_target_": "transforms.MaskFeaturesd", "keys": "pred", "threshold": "@threshold"} to '
+            "validate#postprocessing, after the probabilities and before Invertd."
+        )
     cases = measured.cases.assign(dice=measured.values["dice"])
-    calibrate(
-        weights, sha256, measured.pixels, cases, measured.evaluated["threshold"], f"{manifest['name']}, validation"
-    )
+    words = f"{manifest['name']}, validation{left_out(measured.left_out)}"
+    images = images_of([entry for entry in manifest["validation"] if is_counted(entry)], settings["dataset_dir"])
+    threshold = measured.evaluated["threshold"]
+    calibrate(weights, sha256, measured.pixels, cases, threshold, words, sample_of(images))
     if classifier is not None:
         add_to_model(weights, sha256, {"classifier": classifier})
 

@@ -42,6 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--fractional", action="store_true", help="with --format seg: keep probabilities")
     text = "divide logits by the temperature that was fitted to the weights, see calibrate; masks at 0.5 stay the same"
     parser.add_argument("--calibrated", action="store_true", help=text)
+    text = "output folder of crossvalidate: the mean of its models' probabilities, in place of one model's"
+    parser.add_argument("--ensemble", metavar="DIR", help=text)
     parser.add_argument("--report", action="store_true", help="also write boxes as a DICOM Structured Report")
     text = "DICOM outputs keep names of physicians, descriptions and comments of the patient and the study"
     parser.add_argument("--keep-free-text", action="store_true", help=text)

@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
 
-from transforms import DataError, check_writable
+from transforms import DataError, check_writable, grey_levels
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..evaluation.binary_metrics import summarise
+from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
-from ..manifests.manifest import manifest_hash, read_manifest
+from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
 from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report
-from .folds import check_same_folds, write_folds
+from .folds import KEPT, check_same_folds, write_folds
+from .kept_test import evaluate_kept
+from .running import run_bundle
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +45,19 @@ def cross_validate(
     evaluation: Sequence[str] = (),
     trained: os.PathLike | str | None = None,
     against: os.PathLike | str | None = None,
+    keep_test: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Train and evaluate a bundle on each fold, and pool what was measured on each image.
 
-    The patients of all splits of the manifest are divided again. A fold that was evaluated already is not run again, so
-    the command can be stopped and repeated.
+    The patients of all splits of the manifest, or of all but its test split, are divided again. A fold that was
+    evaluated already is not run again, so the command can be stopped and repeated.
 
     Writes ``fold_K.json`` and ``fold_K/`` for each fold; ``cross_validation.json``: the mean Dice and IoU by image over
     positives, each with its 95 % interval by :func:`~pipelines.reporting.intervals.mean_interval`; and as an evaluation
     does, of all images that were held out as one, ``metrics.json``, ``metrics.csv``, ``images.csv``, ``pixels.npz``,
-    ``boxes.json`` where the truth is boxes, and the report of :mod:`pipelines.reporting.report`.
+    ``boxes.json`` where the truth is boxes, pictures of the best, the median and the worst, and the report of
+    :mod:`pipelines.reporting.report`.
 
     Args:
         bundle: what is trained and evaluated; one that marks a single class.
@@ -65,21 +72,26 @@ def cross_validate(
             evaluated: nothing is trained.
         against: the output folder of another cross-validation with the same manifest, folds and seed: the mean
             difference to it, image by image, is reported with its interval too.
+        keep_test: whether the manifest's test split stays out of the folds. At the end each fold's model and their
+            ensemble are evaluated on it, below ``kept_test``, and what the ensemble gains is the key ``ensemble`` of
+            ``cross_validation.json``, see :func:`~pipelines.crossvalidation.kept_test.compare_with_singles`.
         overrides: of the configuration.
 
     Returns:
         what ``cross_validation.json`` holds.
 
     Raises:
-        DataError: if there are fewer than three patients a fold, a fold fails, the folder holds the results of other
-            settings, ``trained`` has other folds or ``against`` other images, or the bundle's evaluation gives no
-            table of images.
+        DataError: if there are fewer than three patients a fold, no test split to keep, a fold fails, the folder holds
+            the results of other settings, ``trained`` has other folds or ``against`` other images, or the bundle's
+            evaluation gives no table of images.
     """
     output_dir = Path(output_dir)
     if not bundle.gives_probabilities:
         raise DataError(f"{bundle.root}: its evaluation has no table of images, so it cannot be cross-validated.")
     check_writable([output_dir])
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
+    if keep_test:
+        chosen["keep_test"] = True
     given = {**chosen, "trained": trained, **overrides}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
@@ -87,6 +99,7 @@ def cross_validate(
     if trained is not None:
         for fold, _ in manifests:
             check_same_folds(fold, Path(trained) / fold.name)
+    evaluating = ["train", *overlays, "evaluate", *evaluation]
     tables = []
     for number, (fold, entries) in enumerate(manifests):
         folder = output_dir / f"fold_{number}"
@@ -94,29 +107,35 @@ def cross_validate(
             settings = {"manifest": fold, "dataset_dir": dataset_dir, "seed": seed, **overrides}
             settings |= {"ckpt_dir": Path(trained or output_dir) / folder.name / "models", "output_dir": folder}
             if trained is None:
-                _run(bundle, ["train", *overlays], "training", settings)
+                run_bundle(bundle, bundle.files(["train", *overlays]), "training", settings)
             settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
-            _run(bundle, ["train", *overlays, "evaluate", *evaluation], "evaluating", settings)
+            run_bundle(bundle, bundle.files(evaluating), "evaluating", settings)
         table = pd.read_csv(folder / "test" / "images.csv")
         # masks are named by their images, which are not named here: the numbers of case and patient are enough
         tables.append(table.assign(fold=number, patient=[entry["patient_id"] for entry in entries]))
+    entries = [entry for _, tested in manifests for entry in tested]
     images = pd.concat(tables, ignore_index=True)
+    counted = np.array([is_counted(entry) for entry in entries])
+    if not counted.all():
+        images["behind_heart"] = ~counted
     with atomic_write(output_dir / "images.csv") as file:
         images.to_csv(file, index=False)
     folders = [output_dir / f"fold_{number}" / "test" for number in range(folds)]
     _pool(output_dir, folders)
     evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
-    evaluated |= {"weights": None, **surroundings_of(folders)}
+    evaluated |= {"weights": None, "left_out": int((~counted).sum()), **surroundings_of(folders)}
     evaluated |= {"settings": {"bundle": bundle.name, **shown_settings(given)}}
-    threshold = bundle.read(["train", *overlays, "evaluate", *evaluation], **overrides)["threshold"]
+    parser = bundle.read(evaluating, **overrides)
+    threshold, measured = parser["threshold"], images[counted]
     metrics = {
         name: value
-        for name, value in summarise(images, len(images), threshold).items()
+        for name, value in summarise(measured, len(measured), threshold).items()
         if "_by_batch_of_" not in name  # which are of the order of one list
     }
     write_metrics(metrics, output_dir, evaluated | {"threshold": threshold})
-    positives = images[images["tp"] + images["fn"] > 0]
-    result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(images), "positives": len(positives)}
+    positives = measured[measured["tp"] + measured["fn"] > 0]
+    _draw(output_dir, folders, positives["dice"], images_of(entries, dataset_dir), parser)
+    result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(measured), "positives": len(positives)}
     intervals: dict[str, Interval] = {}
     for metric in ("dice", "iou"):
         intervals[f"{metric}_by_image_over_positives"] = mean_interval(positives[metric], positives["patient"])
@@ -125,9 +144,13 @@ def cross_validate(
     for name, value in [*result.items(), *intervals.items()]:
         logger.info("%s: %s", name, value)
     result |= {name: interval.as_dict() for name, interval in intervals.items()}
+    if keep_test:
+        models = [Path(trained or output_dir) / f"fold_{number}" / "models" / "model.pt" for number in range(folds)]
+        settings = {"manifest": output_dir / KEPT, "dataset_dir": dataset_dir, "seed": seed, **overrides}
+        settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
+        result["ensemble"] = evaluate_kept(bundle, output_dir / "kept_test", models, evaluating, settings)
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
-    entries = [entry for _, tested in manifests for entry in tested]
     command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
     write_pooled_report(bundle, output_dir, content, entries, dataset_dir, command)
     return result
@@ -143,6 +166,23 @@ def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
             json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
 
 
+def _draw(
+    output_dir: Path, folders: Sequence[Path], dice: pd.Series, images: Sequence[str | list[str]], parser: ConfigParser
+) -> None:
+    """The best, the median and the worst of all folds, of the masks that the evaluations of the folds left."""
+    kept = [folder / "masks.npz" for folder in folders]
+    if not all(path.is_file() for path in kept):
+        logger.warning("%s: has no pictures, as folds were evaluated by an earlier version", output_dir)
+        return
+    read = Compose(parser.get_parsed_content("loading"))
+
+    def image(number: int) -> npt.NDArray:
+        integers, levels = grey_levels(read({"image": images[number]}, end=1)["image"])  # the first transform reads
+        return levels.take(integers)
+
+    draw_chosen(dice, [masks for path in kept for masks in load_masks(path)], image, output_dir)
+
+
 def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) -> Interval:
     path = against / "images.csv"
     if not path.is_file():
@@ -152,12 +192,3 @@ def _difference(positives: pd.DataFrame, against: Path, images: pd.DataFrame) ->
     if not other[same].equals(images[same]):
         raise DataError(f"{path}: holds other images or folds. Cross-validate both with one manifest, folds and seed.")
     return mean_interval(positives["dice"] - other.loc[positives.index, "dice"], positives["patient"])
-
-
-def _run(bundle: Bundle, names: Sequence[str], run_id: str, settings: dict[str, Any]) -> None:
-    """A process for each run, as by hand, so that none inherits another's state."""
-    arguments = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(bundle.files(names))]
-    for key, value in {"bundle_root": bundle.root, **settings}.items():
-        arguments += [f"--{key}", str(value)]
-    if subprocess.run(arguments).returncode:
-        raise DataError(f"{run_id} with {settings['manifest']} failed: see above. What other folds gave is kept.")

@@ -16,6 +16,7 @@ from ..manifests.manifest import read_manifest, write_manifest
 from ..manifests.splits import SPLITS, split_patients
 
 VALIDATION = 0.15  # of the patients that a fold does not test on
+KEPT = "kept_test.json"  # the manifest of the test split that no fold has
 
 
 def check_same_folds(fold: Path, trained: Path) -> None:
@@ -35,14 +36,23 @@ def check_same_folds(fold: Path, trained: Path) -> None:
 def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) -> list[tuple[Path, list[dict]]]:
     """A manifest a fold, and its test entries; and the settings, which results that are there must have been made with.
 
+    With ``keep_test`` among the settings the folds are made of training and validation, and the manifest's test split
+    goes into ``KEPT``, a manifest of its own.
+
     Raises:
-        DataError: if there are too few patients, or the folder holds the results of other settings.
+        DataError: if there are too few patients, no test split to keep, or the folder holds the results of other
+            settings.
     """
     folds, seed = chosen["folds"], chosen["seed"]
-    entries = _with_numbered_patients([entry for split in SPLITS for entry in manifest[split]])
+    numbered = _with_numbered_patients([(split, entry) for split in SPLITS for entry in manifest[split]])
+    kept = [entry for split, entry in numbered if split == "test"] if chosen.get("keep_test") else []
+    if chosen.get("keep_test") and not kept:
+        raise DataError("--keep_test: the manifest's test split is empty. Leave it out, or give another manifest.")
+    entries = [entry for split, entry in numbered if not (kept and split == "test")]
     patients = sorted({entry["patient_id"] for entry in entries})
     if folds < 2 or len(patients) < 3 * folds:
-        raise DataError(f"{folds} folds need at least 2 and three patients each; the manifest has {len(patients)}.")
+        has = f"the manifest has {len(patients)}{' without its test split' if kept else ''}"
+        raise DataError(f"{folds} folds need at least 2 and three patients each; {has}.")
     images = json.dumps(entries, sort_keys=True).encode()
     chosen = {**chosen, "images": hashlib.sha256(images).hexdigest()}
     settings = folder / "settings.json"
@@ -51,6 +61,9 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
         raise DataError(f"{folder}: holds a cross-validation with other settings ({differ}). Give another folder.")
     with atomic_write(settings) as file:
         json.dump(chosen, file, indent=2)
+    if kept:
+        head = manifest | {"split": "test of the whole, which no fold has"}
+        write_manifest(head | {"training": [], "validation": [], "test": kept}, folder / KEPT)
     groups = np.array_split(np.random.default_rng(seed).permutation(patients), folds)
     written = []
     for number, group in enumerate(groups):
@@ -66,13 +79,13 @@ def write_folds(manifest: dict[str, Any], folder: Path, chosen: dict[str, Any]) 
     return written
 
 
-def _with_numbered_patients(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries in the order of their images, with a number for each patient.
+def _with_numbered_patients(entries: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The entries, each with its split, in the order of their images, with a number for each patient.
 
     So a manifest that is made again, with another salt, is divided into the same folds.
     """
-    entries = sorted(entries, key=lambda entry: entry["image"])
+    entries = sorted(entries, key=lambda pair: pair[1]["image"])
     numbers: dict[str, str] = {}
-    for entry in entries:
+    for _, entry in entries:
         numbers.setdefault(entry["patient_id"], f"{len(numbers):06d}")
-    return [entry | {"patient_id": numbers[entry["patient_id"]]} for entry in entries]
+    return [(split, entry | {"patient_id": numbers[entry["patient_id"]]}) for split, entry in entries]

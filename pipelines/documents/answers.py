@@ -120,6 +120,7 @@ def uncertainty(known: Known) -> str:
             f" Of single cases: predicted Dice with an interval by split conformal prediction, for {found['level']:.0%}"
         )
         text += ", fitted on the validation split; see Charts."
+        text += " Its figures here are in-sample." if known.result["in_sample"] else ""
     return text
 
 
@@ -129,22 +130,33 @@ def robustness(known: Known) -> str:
     return f"By {', '.join(groups)}; see Charts." if groups else ""
 
 
-def _same_data(known: Known) -> bool:
-    return known.result["trained_on"] == known.result["data"]
-
-
-def internal(known: Known) -> str:
-    """Whether the data are of the set trained on."""
+def level(known: Known) -> str:
+    """At which level splits are disjoint: as the manifest says, which may know no more than images."""
     return (
-        f"This report: {known.result['split']}; trained on {known.result['trained_on']}." if _same_data(known) else ""
+        f"The manifest was divided {known.manifest['split']}. Patients are apart as far as it knows them: one that has "
+        "a patient in two splits is refused."
     )
 
 
+def internal(known: Known) -> str:
+    """Whether the data are of the set trained on: by name, or since it holds images that were learnt from."""
+    found, text = known.result["trained_images"], f"This report: {known.result['split']}"
+    if found and found["in_manifest"]:
+        told = f"of {found['sample']} images that were looked for its manifest has {found['in_manifest']}"
+        return f"{text}; trained on {known.result['trained_on']}: {told}."
+    same = known.result["trained_on"] == known.result["data"]
+    return f"{text}; trained on {known.result['trained_on']}." if same else ""
+
+
 def external(known: Known) -> str:
-    """Whether the data are of another set than that trained on, by the names of the manifests."""
-    if _same_data(known) or known.result["trained_on"] == "unknown":
+    """What speaks for the data being of another set than that trained on: its images, never a manifest's name alone."""
+    found = known.result["trained_images"]
+    if internal(known) or known.result["trained_on"] == "unknown":
         return ""
-    return f"Trained on a manifest named {known.result['trained_on']}, measured on one named {known.result['data']}."
+    names = f"Trained on a manifest named {known.result['trained_on']}, measured on one named {known.result['data']}"
+    if found is None:
+        return f"{names}; whether they have images in common is not known."
+    return f"{names}, which has none of {found['sample']} images trained on that were looked for by name and size."
 
 
 def numbers(known: Known) -> str:

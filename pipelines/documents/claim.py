@@ -92,8 +92,8 @@ ITEMS: tuple[tuple[str, str, Answer, str], ...] = (
     (
         f"{METHODS}: data partitions",
         "Level at which partitions are disjoint",
-        lambda known: "Patient. A manifest with a patient in two splits is refused.",
-        "",
+        answers.level,
+        "whether images of one patient were known as such",
     ),
     (f"{METHODS}: testing data", "Intended sample size", None, "all"),
     (f"{METHODS}: model", "Detailed description of the model", answers.model, ""),

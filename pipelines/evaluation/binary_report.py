@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from transforms import grey_levels, mask_to_boxes
+from transforms import DataError, grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
 from ..engines.flow import cores
+from ..manifests.manifest import DataList, is_counted
 from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
-from .binary_pictures import draw_cases
+from .binary_pictures import Packed, draw_chosen, keep_masks, pack
 from .metric_table import known_spacing, patients_of, write_metrics
 from .pixels import Pixels, count_pixels, gather
-from .ranking import best_median_worst
 from .rsna_score import mean_average_precision
+
+logger = logging.getLogger(__name__)
 
 
 class EvaluationReport:
@@ -37,8 +40,12 @@ class EvaluationReport:
 
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``images.csv``, and ``best.png``, ``median.png`` and
     ``worst.png`` of the positives by Dice. For what is asked of an evaluation later: ``pixels.npz``, see
-    :class:`~pipelines.evaluation.pixels.Pixels`, and where the truth is boxes ``boxes.json``, of each image ``found``
-    (each with its confidence) and ``truth``.
+    :class:`~pipelines.evaluation.pixels.Pixels`; ``masks.npz``, see
+    :func:`~pipelines.evaluation.binary_pictures.keep_masks`; and where the truth is boxes ``boxes.json``, of each image
+    ``found`` (each with its confidence) and ``truth``.
+
+    Entries that are ``behind_heart`` are measured and get a row, which says so, and count in nothing else: their truth
+    is drawn by another convention than that of the model.
 
     Args:
         folder: where the report goes.
@@ -47,6 +54,9 @@ class EvaluationReport:
         box_confidence: that a box must have to count in the challenge's score; ``boxes.json`` has all.
         batch_size: of the metrics by batch, see :func:`pipelines.evaluation.binary_metrics.summarise`.
         weights: the file of those that are evaluated, whose hash ``metrics.json`` gives; None: unknown.
+
+    Raises:
+        DataError: when it starts, if no entry counts.
     """
 
     def __init__(
@@ -73,11 +83,22 @@ class EvaluationReport:
 
     def started(self, engine: Workflow) -> None:
         told = evaluated(self.data, self.weights, engine.state.device, self.configured)
-        self.evaluated = told | {"threshold": self.threshold}
+        self.counted = np.array([is_counted(entry) for entry in self.data])
+        left_out = int((~self.counted).sum())
+        if left_out == len(self.data):
+            which = f"{self.data.source[0]}, {self.data.split}: " if isinstance(self.data, DataList) else ""
+            raise DataError(
+                f"{which}each entry is marked behind_heart: its mask follows another convention than this model's, so "
+                "that no figure means anything. Make the manifest without --behind_heart to measure them all the same."
+            )
+        if left_out:
+            text = "%d of %d entries count in no figure: their masks count in what lies behind the heart"
+            logger.warning(text, left_out, len(self.data))
+        self.evaluated = told | {"threshold": self.threshold, "left_out": left_out}
         (self.folder / "metrics.json").unlink(missing_ok=True)  # it marks what is complete
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
-        self.masks: list[tuple[tuple[int, int], bytes]] = []
+        self.masks: list[Packed] = []
         self.pixels: list[Pixels] = []
 
     def iteration_completed(self, engine: Workflow) -> None:
@@ -88,19 +109,21 @@ class EvaluationReport:
                 self.pixels.append(pixels)
                 self.masks.append(mask)
 
-    def _measure(self, item: dict[str, Any]) -> tuple[dict[str, float], list, Pixels, tuple[tuple[int, int], bytes]]:
+    def _measure(self, item: dict[str, Any]) -> tuple[dict[str, float], list, Pixels, Packed]:
         """A row of the table, the boxes that were found, the counts of pixels, and both masks, packed."""
         probability, truth = (np.asarray(item[key][0].detach().cpu()) for key in ("pred", "label"))
         row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
         row |= {"columns": truth.shape[0], "rows": truth.shape[1], **item.get("features", {})}
-        # compressed to a few kilobytes, since best, median and worst are known only at the end
-        packed = zlib.compress(np.packbits([truth > 0, probability >= self.threshold]).tobytes())
+        packed = pack(truth > 0, probability >= self.threshold)  # best, median and worst are known only at the end
         found = mask_to_boxes(probability, self.threshold)
-        return row, found, count_pixels(probability, truth), (truth.shape, packed)
+        return row, found, count_pixels(probability, truth), packed
 
     def completed(self, engine: Workflow) -> None:
         table = pd.DataFrame(self.rows).assign(patient=patients_of(self.data))
-        metrics = summarise(table, self.batch_size, self.threshold)
+        if not self.counted.all():
+            table["behind_heart"] = ~self.counted
+        counted = table[self.counted]
+        metrics = summarise(counted, self.batch_size, self.threshold)
         if all("boxes" in entry for entry in self.data):
             boxes = {"found": self.found, "truth": [entry["boxes"] for entry in self.data]}
             sure = [[box for box in found if box[0] >= self.box_confidence] for found in self.found]
@@ -108,24 +131,15 @@ class EvaluationReport:
             metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)
-        gather(self.pixels).keep(self.folder / "pixels.npz")
+        gather([self.pixels[number] for number in counted.index]).keep(self.folder / "pixels.npz")
+        keep_masks(self.masks, self.folder / "masks.npz")
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
-        self._draw_cases(engine, table["dice"][table["tp"] + table["fn"] > 0])
-        write_metrics(metrics, self.folder, self.evaluated)  # last: whoever finds it takes all of them as its own
-
-    def _draw_cases(self, engine: Workflow, scores: pd.Series) -> None:
         load = engine.state.dataloader.dataset.transform
-        for which, cases in best_median_worst(scores).items():
-            drawn = []
-            for number, dice in cases.items():
-                shape, compressed = self.masks[number]
-                packed = np.frombuffer(zlib.decompress(compressed), np.uint8)
-                truth, prediction = np.unpackbits(packed, count=2 * np.prod(shape)).reshape(2, *shape)
-                image = load({"image": self.data[number]["image"]}, end=1)["image"]  # the first transform loads
-                integers, levels = grey_levels(image)
-                caption = f"case {number}: Dice {dice:.2f}"
-                drawn.append(
-                    {"image": levels.take(integers), "truth": truth, "prediction": prediction, "caption": caption}
-                )
-            draw_cases(drawn, self.folder / f"{which}.png", f"{which} of the positives by Dice")
+
+        def image(number: int) -> npt.NDArray:
+            integers, levels = grey_levels(load({"image": self.data[number]["image"]}, end=1)["image"])  # reads alone
+            return levels.take(integers)
+
+        draw_chosen(counted["dice"][counted["tp"] + counted["fn"] > 0], self.masks, image, self.folder)
+        write_metrics(metrics, self.folder, self.evaluated)  # last: whoever finds it takes all of them as its own

@@ -29,6 +29,7 @@ from scipy.stats import rankdata
 from transforms import DataError, RadiographReader, progress
 from transforms.files.atomic import atomic_write
 
+from ..stamps import stamp_of
 from .manifest import DataList, read_manifest
 from .splits import SPLITS
 
@@ -227,8 +228,8 @@ def _name(image: Any) -> str:
 
 
 def _key(files: list[Path]) -> str:
-    """Of paths, sizes and times; empty if a file is missing."""
+    """Of paths and what is there; empty if a file is missing."""
     if not all(file.exists() for file in files):
         return ""
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
+    stamps = [(str(file), stamp_of(file)) for file in files]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -85,6 +85,20 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
         for split, entries in ((split, manifest[split]) for split in SPLITS)
     }
     return hashlib.sha256(json.dumps(manifest | lists, sort_keys=True).encode()).hexdigest()
+
+
+def is_counted(entry: Mapping[str, Any]) -> bool:
+    """Whether figures are of an entry: not if its mask counts in what lies behind the heart, as no model's does."""
+    return not entry.get("behind_heart", False)
+
+
+def left_out(number: int) -> str:
+    """What is added to the words for a split of which entries do not count; nothing if all do.
+
+    Args:
+        number: of entries that :func:`is_counted` is not true of.
+    """
+    return f"; {number} left out, whose masks count in what lies behind the heart" if number else ""
 
 
 class DataList(list):
@@ -178,6 +192,11 @@ def datalist(
     numbers: dict[str, int] = {}
     patients = [numbers.setdefault(entry["patient_id"], len(numbers)) for entry in entries]
     return DataList(found, content["name"], patients, (Path(manifest), root), split)
+
+
+def images_of(entries: Sequence[Mapping[str, Any]], dataset_dir: os.PathLike | str) -> list[str | list[str]]:
+    """The whole paths of the images of entries."""
+    return [_below(Path(dataset_dir), entry["image"]) for entry in entries]
 
 
 def _below(root: Path, paths: str | list[str]) -> str | list[str]:

@@ -24,6 +24,7 @@ from transforms import Box, DataError, HeldRadiograph, find_image, mask_to_boxes
 
 from ..bundle import Bundle
 from ..engines.flow import cores, flow
+from ..ensembles.weights import choose_weights
 from .batches import PerThread
 
 Data = dict[Hashable, Any]
@@ -126,6 +127,7 @@ class Model:
     Args:
         bundle: its name or folder, see :meth:`pipelines.bundle.Bundle.find`; or a Bundle.
         overlays: names of the bundle's overlays of its inference, such as ``in_lungs``.
+        ensemble: the output folder of a cross-validation, the mean of whose models predicts.
         overrides: values of the configuration, as ``weights``, ``device``, ``threshold`` or ``image_size``.
 
     Attributes:
@@ -133,17 +135,25 @@ class Model:
         classes: what its labels mean, the background, 0, first.
 
     Raises:
-        DataError: if there is no such bundle or overlay.
+        DataError: if there is no such bundle, overlay or cross-validation.
         WeightsError: if the weights are missing, damaged or do not fit.
     """
 
-    def __init__(self, bundle: os.PathLike | str | Bundle, overlays: Sequence[str] = (), **overrides: Any):
+    def __init__(
+        self,
+        bundle: os.PathLike | str | Bundle,
+        overlays: Sequence[str] = (),
+        ensemble: os.PathLike | str | None = None,
+        **overrides: Any,
+    ):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.find(bundle)
         self.classes = self.bundle.classes
         overrides = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in overrides.items()}
         if self.bundle.gives_probabilities:
             overrides["probability_key"] = "probability"
         parser = self.bundle.read(["inference", *overlays], **overrides)
+        if ensemble is not None:
+            choose_weights(self.bundle, parser, ensemble, overrides)
         with _plainly():
             self._inference = Inference(parser, self.bundle.finds_boxes)
             self._reader = parser.get_parsed_content("reader")

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from networks import WeightsError, read_fitted
 from transforms import DataError, check_writable, index_images
 from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import LOCK, locked
@@ -23,6 +22,7 @@ from ..bundle import Bundle
 from ..engines.flow import cores
 from ..engines.local import Engine, LocalEngine
 from ..engines.on_ray import RayEngine
+from ..ensembles.weights import choose_weights
 from ..stopping import Stopped
 from .cohort import Cohort
 from .formats import FORMATS, REPORT, choose_format, writer_of
@@ -64,6 +64,7 @@ class Prediction:
             :class:`pipelines.prediction.names.HashedNames`.
         pictures: whether to write overlays, the pictures of masks laid over their images.
         calibrated: whether probabilities get the temperature that was fitted to the weights.
+        ensemble: the output folder of a cross-validation, the mean of whose models predicts.
         engine: what does the cases: ``"local"``, this process; or ``"ray"``, workers of Ray.
         address: of a cluster of Ray; by default this machine alone.
         overlays: names of the bundle's overlays of its inference.
@@ -90,6 +91,7 @@ class Prediction:
         hide_names: bool = False,
         pictures: bool = True,
         calibrated: bool = False,
+        ensemble: os.PathLike | str | None = None,
         engine: str = "local",
         address: str | None = None,
         overlays: Sequence[str] = (),
@@ -114,13 +116,10 @@ class Prediction:
             raise DataError(f"{bundle.name}: has no submission: leave out --submission, which is for boxes.")
         if report and not bundle.finds_boxes:
             raise DataError(f"{bundle.name}: finds no boxes to report: leave out --report.")
-        weights = Path(self.parser.get_parsed_content("weights"))
-        if not weights.is_file():
-            raise WeightsError(f"{weights}: no such file. Train first, or give the file of another training.")
-        self.algorithm = bundle.algorithm(weights)
-        self.weights = {"file": str(weights), "sha256": self.algorithm.weights}
+        weights = choose_weights(bundle, self.parser, ensemble, {**overrides, "calibrated": calibrated})
+        self.algorithm, self.weights = weights.algorithm, weights.told
         if calibrated:
-            self.parser["temperature"] = bundle.temperature(weights)
+            self.parser["temperature"] = bundle.temperature(weights.told["file"])
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
@@ -131,8 +130,7 @@ class Prediction:
         config = {key: value for key, value in self.parser.get().items() if key not in moved}
         if isinstance(config.get("reader"), dict):  # what decoding may take does not change what it gives
             config["reader"] = {k: v for k, v in config["reader"].items() if k not in Limits._fields}
-        fitted = {key: value for key, value in read_fitted(weights).items() if key in ("quality", "classifier")}
-        described = json.dumps([config, self.weights["sha256"], fitted], sort_keys=True, default=str)
+        described = json.dumps([config, self.weights["sha256"], weights.fitted], sort_keys=True, default=str)
         self.settings = hashlib.sha256(described.encode()).hexdigest()
 
     def _choose_outputs(self, format: str | None, fractional: bool, report: bool, keep_free_text: bool) -> None:
@@ -219,8 +217,8 @@ class Prediction:
             sizes = (1, 1)
         if self.engine == "local":
             return LocalEngine(make, self.workers or cores(), sizes)
-        shared = [self.output / LOCK, Path(self.weights["file"])]
-        return RayEngine(make, self.output, shared, self.workers, sizes, self.address)
+        weights = [Path(one["file"]) for one in self.weights.get("files", [self.weights])]
+        return RayEngine(make, self.output, [self.output / LOCK, *weights], self.workers, sizes, self.address)
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]

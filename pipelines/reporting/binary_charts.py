@@ -12,7 +12,11 @@ from .measured import Measured
 
 
 def binary_charts(
-    measured: Measured, validation: Measured | None, threshold: float, temperature: float | None
+    measured: Measured,
+    validation: Measured | None,
+    threshold: float,
+    temperature: float | None,
+    in_sample: bool = False,
 ) -> list[Chart]:
     """The charts of one evaluation.
 
@@ -20,7 +24,8 @@ def binary_charts(
         measured: of the split that is reported.
         validation: of the split that thresholds are chosen on.
         threshold: that was in use.
-        temperature: fitted on ``validation``.
+        temperature: of the weights, or fitted on ``validation``.
+        in_sample: whether it was fitted to images that are reported.
     """
     charts = []
     if measured.marked is not None and 0 < (positive := measured.marked > 0).mean() < 1:
@@ -52,8 +57,9 @@ def binary_charts(
         )
         diagrams = [("as predicted", reliability(measured.pixels))]
         if temperature is not None:
-            diagrams.append((f"temperature {temperature:.2f}", reliability(measured.pixels, temperature)))
-        charts.append(reliability_diagram(diagrams))
+            name = f"temperature {temperature:.2f}{', in-sample' if in_sample else ''}"
+            diagrams.append((name, reliability(measured.pixels, temperature)))
+        charts.append(reliability_diagram(diagrams, in_sample))
     if measured.boxes is not None and not (found := free_response(**measured.boxes)).empty:
         false, share = [0, *found["false_boxes_an_image"]], [0, *found["sensitivity"]]
         at = f"{np.interp(1, false, share):.2f}" if false[-1] >= 1 else f"not reached; at most {share[-1]:.2f}"

@@ -18,6 +18,7 @@ from .intervals import Interval
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "0.55"  # of Okabe and Ito; as grey, one is darker
 DPI = 110
+IN_SAMPLE = "In-sample: what calibrate fitted, it fitted to images that are measured here."
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def thresholds(tables: Sequence[tuple[str, pd.DataFrame]], chosen: float, column
     return chart(f"Threshold and {words}", f"{best}. In use: {chosen:.2f}.", figure)
 
 
-def reliability_diagram(tables: Sequence[tuple[str, pd.DataFrame]]) -> Chart:
+def reliability_diagram(tables: Sequence[tuple[str, pd.DataFrame]], in_sample: bool = False) -> Chart:
     """How often pixels of a probability are inside; of one that can be trusted, as often as it says."""
     figure, axis = _empty(3.9, 3.6)
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
@@ -95,10 +96,11 @@ def reliability_diagram(tables: Sequence[tuple[str, pd.DataFrame]]) -> Chart:
         axis.plot(table["probability"], table["inside"], color=colour, marker=marker, markersize=4, label=name)
     axis.set(xlabel="probability that the model gives", ylabel="share of pixels inside", xlim=(0, 1), ylim=(0, 1))
     axis.legend(fontsize=8)
-    return chart("Calibration", "Below the dotted line the model is surer than it should be.", figure)
+    text = "Below the dotted line the model is surer than it should be."
+    return chart("Calibration", f"{text}{f' {IN_SAMPLE}' if in_sample else ''}", figure)
 
 
-def predicted_against_true(table: pd.DataFrame, found: dict[str, Any]) -> Chart:
+def predicted_against_true(table: pd.DataFrame, found: dict[str, Any], in_sample: bool = False) -> Chart:
     """Each case's true Dice against what was predicted of it, see :mod:`pipelines.calibration.coverage`."""
     inside = table[~table["outside"]]
     figure, axis = _empty(5, 4)
@@ -119,7 +121,8 @@ def predicted_against_true(table: pd.DataFrame, found: dict[str, Any]) -> Chart:
     if found["auc"] is not None:
         text += f". AUC {found['auc']:.2f} of finding the {found['poor_cases']} masks below {found['poor_below']:.3f}"
         text += ", those outside first"
-    return chart("Predicted and true Dice", f"{text}.", figure)
+    title = f"Predicted and true Dice{', in-sample' if in_sample else ''}"
+    return chart(title, f"{text}.{f' {IN_SAMPLE}' if in_sample else ''}", figure)
 
 
 def forest(rows: Sequence[tuple[str, str, Interval]], whole: Interval, name: str) -> Chart:

@@ -19,7 +19,7 @@ TABLES = ("images.csv", "cases.csv")  # of bundles of one class, and of several
 
 
 def read_cases(path: Path) -> pd.DataFrame:
-    """The table of an evaluation or of a cross-validation, a row a case; patients are text.
+    """The table of an evaluation or of a cross-validation, a row a case that counts; patients are text.
 
     Args:
         path: of ``images.csv`` or ``cases.csv``.
@@ -30,7 +30,7 @@ def read_cases(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype={"patient": str})
     if "patient" not in table:
         raise DataError(f"{path}: has no column patient: an earlier version wrote it. Evaluate again.")
-    return table
+    return table[~table["behind_heart"]].drop(columns="behind_heart") if "behind_heart" in table else table
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Measured:
 
     Attributes:
         folder: that it is in.
-        cases: a row each, by their number; of a cross-validation by their row, since each fold counts anew.
+        cases: that count, a row each, by their number; of a cross-validation by their row, since each fold counts anew.
         metrics: of all of them.
         pixels: of bundles of one class, or None.
         boxes: ``found`` and ``truth`` of each case, where the truth is boxes.
@@ -80,6 +80,11 @@ class Measured:
             json.loads(boxes.read_text(encoding="utf-8")) if boxes.is_file() else None,
             evaluated,
         )
+
+    @property
+    def left_out(self) -> int:
+        """Cases that were measured and count in nothing."""
+        return self.evaluated.get("left_out", 0)
 
     @property
     def is_pooled(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from networks import read_about, read_fitted
@@ -22,7 +23,9 @@ from ..bundle import Bundle
 from ..calibration.coverage import coverage, predicted
 from ..documents.claim import checklist
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
-from ..manifests.manifest import read_manifest
+from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
+from ..provenance import learnt_from
+from ..resuming.fingerprint import found_of
 from ..training.curves import curves
 from .binary_charts import binary_charts
 from .charts import Chart, chart, distribution, forest, predicted_against_true
@@ -75,22 +78,30 @@ def write_report(
     measured = Measured.read(Path(folder))
     chosen = Measured.read(Path(validation)) if validation is not None else None
     content = read_manifest(manifest)
-    if len(content[split]) != len(measured.cases):
+    entries = [entry for entry in content[split] if is_counted(entry)]
+    if len(entries) != len(measured.cases):
         raise DataError(
-            f"{folder}: holds {len(measured.cases)} cases, the {split} list of {manifest} has {len(content[split])}. "
+            f"{folder}: holds {len(measured.cases)} cases, the {split} list of {manifest} has {len(entries)}. "
             "Give the manifest and the split that were evaluated."
         )
     weights = Path(weights) if weights is not None else bundle.weights
+    about = read_about(weights, measured.evaluated.get("weights"))
     facts = {
         "bundle": bundle.metadata["name"],
         "weights": bundle.algorithm(weights).version if weights.is_file() else "unknown",
-        "trained_on": read_about(weights).get("trained_on", "unknown"),
+        "trained_on": about.get("trained_on", "unknown"),
         "data": content["name"],
-        "split": f"{split}, of a manifest divided {content['split']}",
+        "split": f"{split}, of a manifest divided {content['split']}{left_out(measured.left_out)}",
         "command": command,
     }
-    described = describe(content[split], Path(dataset_dir))
-    return _write(bundle, overlays, weights, content, facts, measured, chosen, described)
+    learnt = learnt_from(about.get("trained_images"), content, dataset_dir, split)
+    fitted = read_fitted(weights)
+    if fitted:
+        sample = fitted.get("calibrated_images")  # what earlier versions fitted tells its data by name alone
+        named = fitted.get("calibrated_on", "").startswith(f"{content['name']}, {split}")
+        fitted["in_sample"] = named if sample is None else found_of(sample, images_of(entries, dataset_dir)) > 0
+    described = describe(entries, Path(dataset_dir))
+    return _write(bundle, overlays, about, fitted, content, facts, measured, chosen, described, learnt)
 
 
 def write_pooled_report(
@@ -107,7 +118,7 @@ def write_pooled_report(
         bundle: that was cross-validated.
         folder: of the cross-validation.
         manifest: whose images were divided into folds.
-        entries: of these images, in the order of the folds.
+        entries: of these images, in the order of the folds; those that do not count may be among them.
         dataset_dir: as of :func:`write_report`.
         command: as of :func:`write_report`.
     """
@@ -119,22 +130,25 @@ def write_pooled_report(
         "weights": f"{bundle.metadata['version']}, a model for each of {settings['folds']} folds",
         "trained_on": manifest["name"],
         "data": manifest["name"],
-        "split": f"cross-validation: {settings['folds']} folds by patient, seed {settings['seed']}; {overlays}",
+        "split": f"cross-validation: {settings['folds']} folds of the patients of a manifest divided "
+        f"{manifest['split']}; seed {settings['seed']}; {overlays}{left_out(measured.left_out)}",
         "command": command,
     }
-    described = describe(entries, Path(dataset_dir))
-    return _write(bundle, settings["overlays"], None, manifest, facts, measured, None, described)
+    described = describe([entry for entry in entries if is_counted(entry)], Path(dataset_dir))
+    return _write(bundle, settings["overlays"], {}, {}, manifest, facts, measured, None, described, None)
 
 
 def _write(
     bundle: Bundle,
     overlays: Sequence[str],
-    weights: Path | None,
+    about: dict[str, Any],
+    fitted: dict[str, Any],
     manifest: Mapping[str, Any],
     facts: dict[str, Any],
     measured: Measured,
     chosen: Measured | None,
     groups: pd.DataFrame,
+    learnt: dict[str, int] | None,
 ) -> Path:
     values, patients = measured.values, measured.cases["patient"]
     intervals = {name: mean_interval(values[name], patients) for name in measured.by_case}
@@ -142,7 +156,6 @@ def _write(
     if measured.marked is not None:
         groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
     by = by_group(values[measured.key], patients, groups)
-    about, fitted = (read_about(weights), read_fitted(weights)) if weights is not None else ({}, {})
     calibration = _calibration(measured, chosen, fitted.get("temperature"))
     quality = _quality(measured, fitted.get("quality"))
     facts = facts | {"cases": len(values), "patients": int(patients.nunique())}
@@ -155,6 +168,9 @@ def _write(
         "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
         "calibration": calibration,
         "predicted_dice": quality[1] if quality else None,
+        "in_sample": fitted.get("in_sample"),
+        "left_out": measured.left_out,
+        "trained_images": learnt,
     }
     threshold = measured.evaluated.get("threshold", bundle.read(["inference"]).get("threshold", 0.5))
     page = render(
@@ -162,8 +178,8 @@ def _write(
         intervals,
         title=f"{bundle.metadata['name']}: {facts['split'].partition(',')[0]} of {facts['data']}",
         summary=summary(facts, measured, intervals),
-        beware=beware(intervals[measured.key], by, measured.key, calibration, quality[1] if quality else None),
-        charts=_charts(measured, chosen, threshold, calibration.get("temperature"), quality, by, intervals),
+        beware=beware(intervals[measured.key], by, measured.key, result),
+        charts=_charts(measured, chosen, threshold, about, result, quality, by, intervals),
         claim=checklist(bundle, overlays, about, manifest, result),
     )
     with atomic_write(measured.folder / "report.json") as file:
@@ -200,24 +216,43 @@ def _charts(
     measured: Measured,
     chosen: Measured | None,
     threshold: float,
-    temperature: float | None,
+    about: Mapping[str, Any],
+    result: Mapping[str, Any],
     quality: tuple[pd.DataFrame, dict[str, Any]] | None,
     groups: list[Group],
     intervals: dict[str, Interval],
 ) -> list[Chart]:
     values = measured.values[measured.key]
     charts = [distribution(values, measured.key)] if values.notna().any() else []
-    charts += binary_charts(measured, chosen, threshold, temperature)
+    in_sample = bool(result["in_sample"])
+    charts += binary_charts(measured, chosen, threshold, result["calibration"].get("temperature"), in_sample)
     if quality is not None and len(quality[0]):
-        charts.append(predicted_against_true(*quality))
+        charts.append(predicted_against_true(*quality, in_sample))
     if groups:
         charts.append(forest(groups, intervals[measured.key], measured.key))
     for name, text in PICTURES.items():
         if (path := measured.folder / name).is_file():
             charts.append(Chart(text, "Figures are in the evaluation's folder too.", path.read_bytes(), wide=True))
-    log = measured.folder.parent / "training.csv"
-    if log.is_file() and not measured.is_pooled:
-        table = pd.read_csv(log)
-        text = f"{len(table)} epochs, of {log.parent.name}/{log.name}; the best model need not be the last."
+    table = _training(measured, about)
+    if table is not None:
+        text = f"{len(table)} epochs, of which the model is that of epoch {about['epoch']}."
         charts.append(chart("Training: loss, IoU and Dice by epoch", text, curves(table), wide=True))
     return charts
+
+
+def _training(measured: Measured, about: Mapping[str, Any]) -> pd.DataFrame | None:
+    """The table of the training that the weights are of, where it is in the folder above; else None.
+
+    It has the epoch of the weights, with the score that they were chosen by.
+    """
+    log = measured.folder.parent / "training.csv"
+    if measured.is_pooled or not log.is_file():
+        return None
+    table = pd.read_csv(log)
+    scores = {name: value for name, value in about.items() if name.startswith("val_") and name in table}
+    row = table.loc[table["epoch"] == about.get("epoch"), list(scores)]
+    described = about.get("sha256") is not None and about["sha256"] == measured.evaluated.get("weights")
+    if described and scores and len(row) == 1 and np.allclose(row, list(scores.values()), rtol=1e-9, atol=0):
+        return table
+    logger.warning("%s: is not of the training of these weights, so its curves are not shown", log)
+    return None

@@ -31,8 +31,7 @@ def beware(
     whole: Interval,
     groups: Sequence[Group],
     key: str,
-    calibration: Mapping[str, float],
-    predicted: Mapping[str, Any] | None,
+    result: Mapping[str, Any],
 ) -> list[str]:
     """What figures do not hold, or say too little, a sentence each.
 
@@ -40,11 +39,20 @@ def beware(
         whole: the mean of all cases.
         groups: the means of groups of patients.
         key: the metric that these are of.
-        calibration: errors by name; may be empty.
-        predicted: how well predicted Dice holds, as of :func:`pipelines.calibration.coverage.coverage`; None if
-            nothing is predicted.
+        result: ``calibration``, ``predicted_dice``, ``in_sample`` and ``trained_images`` of ``report.json``.
     """
+    calibration, predicted, learnt = (result[name] for name in ("calibration", "predicted_dice", "trained_images"))
     lines = []
+    if learnt and learnt["measured"]:
+        lines.append(
+            f"The model learnt from images that are measured here: {learnt['measured']} of {learnt['sample']} that "
+            "were looked for. Figures of new images are worse."
+        )
+    if result["in_sample"]:
+        lines.append(
+            "What calibrate fitted, it fitted to images that are measured here: figures with the temperature and those "
+            "of predicted Dice are in-sample, and too good."
+        )
     if not whole.is_sure:
         lines.append(f"Only {whole.patients} patients: the interval may be narrower than it should be.")
     lines += [

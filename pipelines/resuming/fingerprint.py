@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +31,7 @@ LEFT_OUT = (
     "validate#additional_metrics",
 )
 SHOWN = 10  # differences
+SAMPLE, DIGITS = 64, 8  # images of a sample, and of the hash of each
 
 
 def configuration() -> dict[str, Any]:
@@ -93,6 +94,32 @@ def reached(parser: ConfigParser, roots: Sequence[str], left_out: Sequence[str])
 def images(entries: Sequence[dict[str, Any]]) -> list[str]:
     """A short hash an entry of a data list: of its truth, and of its files' names and sizes, wherever they lie."""
     return [hashlib.sha256(json.dumps(_told(entry), default=str).encode()).hexdigest()[:12] for entry in entries]
+
+
+def sample_of(images: Iterable[str | list[str]]) -> list[str]:
+    """A sample of images by which other lists can be searched for them later: those with the least hashes.
+
+    So the sample of two lists as one is that of both samples. The hashes are of names and sizes, wherever the files
+    lie, and so short that many names share each: none can be told from its hash.
+
+    Args:
+        images: each the path of a file or of a series' folder, or several paths.
+    """
+    return sorted(_hashes(images))[:SAMPLE]
+
+
+def joined_samples(first: Sequence[str], second: Sequence[str] | None) -> list[str]:
+    """The sample of two lists as one; empty if one is None or empty, as what is in it is not known."""
+    return sorted({*first, *second})[:SAMPLE] if first and second else []
+
+
+def found_of(sample: Sequence[str], images: Iterable[str | list[str]]) -> int:
+    """How many images of a :func:`sample_of` are among others."""
+    return len(set(sample) & _hashes(images))
+
+
+def _hashes(images: Iterable[str | list[str]]) -> set[str]:
+    return {hashlib.sha256(json.dumps(_told(image)).encode()).hexdigest()[:DIGITS] for image in images}
 
 
 def _told(value: Any) -> Any:

@@ -13,6 +13,8 @@ from monai.engines import Workflow
 from networks import WeightsError, check_fits, read_checkpoint
 from transforms import DataError
 
+from .fingerprint import differences
+
 logger = logging.getLogger(__name__)
 
 # How far a schedule has come. Its plan (length, bounds) comes from the configuration.
@@ -37,6 +39,39 @@ def read_state(path: Path) -> dict[str, Any]:
     if missing:
         raise WeightsError(f"{path}: is not the state of a training: it lacks {', '.join(missing)}. Train again.")
     return state
+
+
+def check_depends_on(state: dict[str, Any], now: dict[str, Any], path: Path, resume: bool | str) -> None:
+    """Check that a training that continues is the one that the state is of, in configuration and data.
+
+    Args:
+        state: as of :func:`read_state`.
+        now: what the training depends on, see :mod:`pipelines.resuming.fingerprint`.
+        path: the state's file.
+        resume: as :class:`~pipelines.training.state.TrainingState` takes it: ``"force"`` lets all be different, with a
+            warning, and ``"auto"`` the number of processes.
+
+    Raises:
+        DataError: if it is another; it lists what is different.
+    """
+    if "depends_on" not in state:
+        logger.warning("%s: is of an earlier version, and does not say what it depends on", path)
+        return
+    before = state["depends_on"]
+    if resume == "auto" and before["processes"] != now["processes"]:
+        logger.info("processes: %d before, %d now", before["processes"], now["processes"])
+        before = {**before, "processes": now["processes"]}
+    found = differences(before, now)
+    if not found:
+        return
+    listed = "\n".join(f"  {line}" for line in found)
+    if resume != "force":
+        raise DataError(
+            f"{path}: is the state of a training with other settings or data (before -> now):\n{listed}\n"
+            "Give them as they were, continue with the new ones by --resume force, or start a new training: leave out "
+            "--resume, or give another --ckpt_dir."
+        )
+    logger.warning("resumed with other settings or data, as forced (before -> now):\n%s", listed)
 
 
 def restore(

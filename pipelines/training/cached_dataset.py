@@ -23,6 +23,8 @@ import transforms
 from transforms import DataError, plain_error, progress
 from transforms.files.atomic import atomic_write
 
+from ..stamps import stamp_of
+
 logger = logging.getLogger(__name__)
 
 FULL_SCALE = 65535  # of 16 bits
@@ -170,16 +172,8 @@ def _key(item: dict[str, Any], made_by: list[str]) -> str:
     for value in item.values():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, str) and os.path.exists(path):
-                stats[path] = _stat(path)
+                stats[path] = stamp_of(path)
     return hashlib.sha256(json.dumps([item, stats, made_by], sort_keys=True).encode()).hexdigest()
-
-
-def _stat(path: str) -> list:
-    """Size and time of a file; or the names, sizes and times of the files in a folder, which is a series."""
-    if os.path.isdir(path):
-        return [[entry.name, *_stat(entry.path)] for entry in sorted(os.scandir(path), key=lambda entry: entry.name)]
-    stat = os.stat(path)
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _kept(value: Any, key: str) -> torch.Tensor:

@@ -20,6 +20,8 @@ from torch import nn
 
 from transforms import DataError
 
+logger = logging.getLogger(__name__)
+
 # The others wait while the first draws phantoms or fills the cache. If it dies, torchrun ends them without a timeout.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -45,6 +47,27 @@ def join_processes() -> None:
     dist.init_process_group("nccl" if gpus else "gloo", timeout=LONGEST_WAIT)
     if idist.get_rank() > 0:  # the first call of ignite's, in which all processes must take part
         logging.getLogger().setLevel(logging.ERROR)
+
+
+def share_of_batch(global_batch_size: int) -> int:
+    """What each process takes of a batch, where the number of processes may change while the batch should not.
+
+    Args:
+        global_batch_size: images a step, of all processes together.
+
+    Returns:
+        images a step of each process, at least one: the share rounded, with a warning if the processes do not divide
+        the batch.
+    """
+    processes = idist.get_world_size()
+    share = max(1, round(global_batch_size / processes))
+    if share * processes != global_batch_size:
+        logger.warning(
+            "a batch of %d for %d processes: %d for each, so %d in all. Give a --global_batch_size that all "
+            "numbers of processes divide, so that each trains alike",
+            *(global_batch_size, processes, share, share * processes),
+        )
+    return share
 
 
 def release(network: nn.parallel.DistributedDataParallel) -> None:

@@ -24,8 +24,8 @@ from transforms.files.atomic import atomic_write, set_aside
 from transforms.files.lock import locked
 
 from ..manifests.manifest import DataList
-from ..resuming.fingerprint import configuration, differences, images
-from ..resuming.restore import read_state, restore, schedule_values
+from ..resuming.fingerprint import configuration, images, joined_samples, sample_of
+from ..resuming.restore import check_depends_on, read_state, restore, schedule_values
 from ..resuming.saved_model import write_model
 from ..stopping import Steps, Stopped
 from .distributed import release
@@ -63,7 +63,8 @@ class TrainingState:
         optimizer: as the trainer's.
         evaluator: whose key metric chooses the best model.
         lr_scheduler: the schedule, or None.
-        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data.
+        resume: continue from ``last_epoch.pt``; ``"force"``: even if it depends on another configuration or other data;
+            ``"auto"``: if it is there, even if it is of another number of processes; else start.
         patience: stop after so many epochs without a better model. None: never. It is counted from the epoch of the
             best model, which a resume knows, where MONAI's EarlyStopHandler would start counting again.
         seed: of all randomness.
@@ -73,7 +74,8 @@ class TrainingState:
             ``model.json``, and :func:`networks.load_weights` compares it.
 
     ``model.json`` names the data: the manifest's name, as the trainer's data list knows it (:class:`DataList`), or how
-    many images a program gave, such as MONAI Label.
+    many images a program gave, such as MONAI Label; and has a sample of them, see
+    :func:`pipelines.resuming.fingerprint.sample_of`.
 
     Raises:
         DataError: if ``resume`` is none of its values; on start, if another training writes to the folder, or if
@@ -88,14 +90,14 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         evaluator: Evaluator,
         lr_scheduler: Any = None,
-        resume: bool | Literal["force"] = False,
+        resume: bool | Literal["force", "auto"] = False,
         patience: int | None = None,
         seed: int = 0,
         averaged: torch.nn.Module | None = None,
         settings: dict[str, Any] | None = None,
     ):
-        if resume not in (True, False, "force"):
-            raise DataError(f"resume is {resume!r}; give --resume True, False or force.")
+        if resume not in (True, False, "force", "auto"):
+            raise DataError(f"resume is {resume!r}; give --resume True, False, force or auto.")
         self.folder = Path(folder)
         self.network = network
         self.optimizer = optimizer
@@ -134,7 +136,8 @@ class TrainingState:
             "training images": images(data),
             "validation images": images(validation),
         }
-        if self.resume:
+        self.sample = sample_of(entry["image"] for entry in data)  # of all that the weights have learnt from
+        if self.resume and (self.resume != "auto" or self._is_begun()):
             self._load(engine)
         elif engine.state.epoch == 0:  # else it goes on, as the rounds of a federated training do
             if idist.get_rank() == 0:
@@ -196,6 +199,7 @@ class TrainingState:
             "iteration": engine.state.iteration,
             "model": self.network.state_dict(),  # where MONAI Label looks, if it is told to use this file
             "trained_on": self.name,
+            "trained_images": self.sample,
             "depends_on": self.depends_on,
             "optimizer": self.optimizer.state_dict(),
             "best_metric": float(best.best_metric),
@@ -222,6 +226,7 @@ class TrainingState:
         self.has_model = True
         content = {
             "trained_on": self.name,
+            "trained_images": self.sample,
             "epoch": best.best_metric_epoch,
             best.key_metric_name: float(best.best_metric),
             "settings": self.settings,
@@ -243,19 +248,25 @@ class TrainingState:
     def _validate_start(self) -> None:
         if self.averaged is not None:
             self.averaged.load_state_dict(self.network.state_dict())
-        before = read_about(self.folder / BEST).get("trained_on")
-        self.name = f"{before or 'unknown data'}, then {self.name}"
+        before = read_about(self.folder / BEST)
+        self.name = f"{before.get('trained_on') or 'unknown data'}, then {self.name}"
+        self.sample = joined_samples(self.sample, before.get("trained_images"))
         self.evaluator.run(1)
         self.evaluator.state.best_metric_epoch = 0
         best = self.evaluator.state
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
+    def _is_begun(self) -> bool:
+        """Whether there is a state, as the first process sees it: others may see a shared folder a little later."""
+        return bool(idist.broadcast(float((self.folder / LAST).is_file()), src=0))
+
     def _load(self, engine: Workflow) -> None:
         path = self.folder / LAST
         state = read_state(path)
-        self._check_depends_on(state, path)
+        check_depends_on(state, self.depends_on, path, self.resume)
         restore(state, path, engine, self.network, self.optimizer, self.lr_scheduler, self.averaged)
         before = state["trained_on"]
+        self.sample = joined_samples(self.sample, state.get("trained_images"))
         self.name = before if f"{before}, ".endswith(f"{self.name}, ") else f"{before}, then {self.name}"
         best, model = self.evaluator.state, self.folder / BEST
         best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
@@ -272,19 +283,3 @@ class TrainingState:
             if not model.is_file():
                 raise DataError(f"{model}: is missing, and {done}. Give more --epochs, or start a new training.")
             logger.warning(done)
-
-    def _check_depends_on(self, state: dict[str, Any], path: Path) -> None:
-        if "depends_on" not in state:
-            logger.warning("%s: is of an earlier version, and does not say what it depends on", path)
-            return
-        found = differences(state["depends_on"], self.depends_on)
-        if not found:
-            return
-        listed = "\n".join(f"  {line}" for line in found)
-        if self.resume != "force":
-            raise DataError(
-                f"{path}: is the state of a training with other settings or data (before -> now):\n{listed}\n"
-                "Give them as they were, continue with the new ones by --resume force, or leave out --resume to start "
-                "a new training."
-            )
-        logger.warning("resumed with other settings or data, as forced (before -> now):\n%s", listed)

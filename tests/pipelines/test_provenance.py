@@ -13,14 +13,18 @@ import torch
 
 from pipelines import datalist
 from pipelines.evaluation.metric_table import write_metrics
+from pipelines.manifests.manifest import images_of
 from pipelines.provenance import (
     configured_as,
     evaluated,
     is_of,
+    learnt_from,
     shown_command,
     shown_settings,
     surroundings_of,
+    weights_hash,
 )
+from pipelines.resuming.fingerprint import sample_of
 from tests.running import bundle_of
 
 
@@ -46,6 +50,15 @@ def test_of_whom_with_what_and_when(files, cohort):
 def test_what_is_not_known_is_said_to_be_so(tmp_path):
     told = evaluated([{"image": "a.dcm"}], tmp_path / "gone.pt")
     assert [told[name] for name in ("data", "split", "manifest", "weights")] == [None] * 4
+
+
+def test_an_ensemble_s_hash_is_of_all_its_files_in_their_order(tmp_path):
+    files = [tmp_path / name for name in ("a.pt", "b.pt")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    told = {weights_hash(order) for order in (files, files[::-1], files[:1])}
+    assert len(told) == 3 and None not in told
+    assert weights_hash([*files, tmp_path / "gone.pt"]) is None
 
 
 def changed(manifest, change):
@@ -137,3 +150,28 @@ def test_several_evaluations_tell_each_machine_once_and_the_last_date(tmp_path):
         "machine": "x and y",
         "date": "2026-01-05",
     }
+
+
+def test_entries_that_count_no_more_make_another_evaluation(files, cohort, done):
+    """One by an earlier version, which counted all, holds figures of what is left out by now."""
+    manifest, _ = files
+    changed(manifest, lambda content: content["test"][0].update(behind_heart=True))
+    parser, path = evaluation(files, cohort), done / "metrics.json"
+    told = evaluated(datalist(manifest, cohort, "test"), files[1], configured=configured_as(parser))
+    write_metrics({"images": 1}, done, told)
+    assert not is_of(done, parser)
+    path.write_text(json.dumps({"evaluated": told | {"left_out": 1}}))
+    assert is_of(done, parser)
+
+
+def test_images_that_were_learnt_from_are_known_whatever_the_manifest_is_called(files, cohort, tmp_path):
+    """By a sample of the training: all of the manifest's, none of it measured in its test, and all in its training."""
+    content = json.loads(files[0].read_text()) | {"name": "another"}
+    sample = sample_of(images_of(content["training"], cohort))
+    found = {"sample": len(sample), "in_manifest": len(sample)}
+    assert learnt_from(sample, content, cohort, "test") == found | {"measured": 0}
+    assert learnt_from(sample, content, cohort, "training") == found | {"measured": len(sample)}
+    other = content | {"training": []}
+    assert learnt_from(sample, other, cohort, "test") == {"sample": len(sample), "in_manifest": 0, "measured": 0}
+    assert learnt_from([], content, cohort, "test") is None is learnt_from(None, content, cohort, "test")
+    assert learnt_from(sample, content, tmp_path, "test") is None  # files that are not here cannot be compared

@@ -32,20 +32,27 @@ def overconfident():
 def test_temperature_and_quality_are_written_and_what_was_there_stays(model, caplog):
     path, sha256 = model
     caplog.set_level(logging.INFO)
-    calibrate(path, sha256, overconfident(), simulated(np.random.default_rng(0), 40), 0.5, "phantoms, validation")
+    calibrate(
+        path, sha256, overconfident(), simulated(np.random.default_rng(0), 40), 0.5, "phantoms, validation", ["ab12"]
+    )
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["temperature"] == pytest.approx(2, abs=0.01) and about["epoch"] == 3 and about["sha256"] == sha256
-    assert about["calibrated_on"] == "phantoms, validation" and about["quality"]["cases"]["fitted"] == 20
+    assert (
+        about["calibrated_on"] == "phantoms, validation"
+        and about["calibrated_images"] == ["ab12"]
+        and about["quality"]["cases"]["fitted"] == 20
+    )
     assert read_fitted(path)["quality"] == about["quality"]
+    assert "fitted on phantoms, validation" in caplog.text
     assert "expected calibration error 0.1412 before, 0.0000 after" in caplog.text
 
 
 def test_with_too_few_cases_there_is_a_temperature_alone(model, caplog):
     path, sha256 = model
     cases = simulated(np.random.default_rng(0), 40)
-    calibrate(path, sha256, overconfident(), cases, 0.5, "many")
-    calibrate(path, sha256, overconfident(), cases[:16], 0.5, "few")
-    assert read_fitted(path).keys() == {"temperature", "calibrated_on"}
+    calibrate(path, sha256, overconfident(), cases, 0.5, "many", [])
+    calibrate(path, sha256, overconfident(), cases[:16], 0.5, "few", [])
+    assert read_fitted(path).keys() == {"temperature", "calibrated_on", "calibrated_images"}
     assert "no Dice will be predicted: 16 cases of 16 patients" in caplog.text
 
 
@@ -53,7 +60,7 @@ def test_weights_that_were_replaced_meanwhile_get_nothing(model):
     path, sha256 = model
     write_model({"weight": torch.zeros(2)}, path, {"epoch": 4}, path.with_suffix(".json"))
     with pytest.raises(WeightsError, match="was replaced meanwhile"):
-        calibrate(path, sha256, overconfident(), simulated(np.random.default_rng(0), 40), 0.5, "data")
+        calibrate(path, sha256, overconfident(), simulated(np.random.default_rng(0), 40), 0.5, "data", [])
     assert read_fitted(path) == {}
 
 

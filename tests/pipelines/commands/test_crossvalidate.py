@@ -26,5 +26,10 @@ def test_another_cross_validation_can_be_evaluated_and_compared_with(call):
     }
 
 
+def test_the_test_split_can_be_kept(call):
+    line = "crossvalidate opacity --manifest FILE --dataset_dir DIR --output OUT --keep_test"
+    assert call(line, cross_validation, "cross_validate")[1]["keep_test"] is True
+
+
 def test_data_and_output_must_be_given(misused):
     assert "required: --manifest, --dataset_dir, --output" in misused("crossvalidate opacity")

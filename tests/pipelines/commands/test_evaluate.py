@@ -97,10 +97,13 @@ def test_overlays_of_the_evaluation_alone_change_what_is_measured(tmp_path):
 def test_what_calibrate_fits_goes_with_predictions_reports_and_packages(tmp_path, capsys):
     """Temperature and predicted Dice of a bundle's own model."""
     data, bundle, out = tmp_path / "data", tmp_path / "lungs", tmp_path / "out"
-    phantoms.draw_phantoms(data, patients=34, size=64, truth="lungs")
+    phantoms.draw_phantoms(data, patients=37, size=64, truth="lungs")
     manifest = json.loads((data / "manifest.json").read_text())
     entries = [entry for split in ("training", "validation", "test") for entry in manifest[split]]
-    manifest |= {"training": entries[:2], "validation": entries[2:28], "test": entries[28:]}
+    for entry in entries[28:31]:  # of another convention, and drawn so that it would show
+        entry["behind_heart"] = True
+        shutil.copy(data / entries[0]["label"], data / entry["label"])
+    manifest |= {"training": entries[:2], "validation": entries[2:31], "test": entries[31:]}
     (data / "manifest.json").write_text(json.dumps(manifest))
     shutil.copytree(ROOT / "bundles" / "lungs", bundle, ignore=shutil.ignore_patterns("cache", "phantoms", "eval"))
     about = bundle / "models" / "model.json"
@@ -121,6 +124,8 @@ def test_what_calibrate_fits_goes_with_predictions_reports_and_packages(tmp_path
         "fitted": 13,
         "calibrated": 13,
     }
+    left_out = "phantoms, validation; 3 left out, whose masks count in what lies behind the heart"
+    assert fitted["calibrated_on"] == left_out and f"fitted on {left_out}" in capsys.readouterr().out
     assert main([*predict, "--no-overlays"]) == 0
     assert main([*predict, "--no-overlays", "--calibrated"]) == 0
     records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
@@ -132,13 +137,40 @@ def test_what_calibrate_fits_goes_with_predictions_reports_and_packages(tmp_path
         assert check["quality"] == record["quality"] and record["quality"]["level"] == 0.9 and "frontal" in check
         assert record["quality"]["outside"] or record["quality"]["interval"][0] <= record["quality"]["predicted_dice"]
 
+    assert main(["report", str(bundle), *given, "--split", "validation"]) == 0
+    page = (tmp_path / "eval" / "validation" / "report.html").read_text()
+    assert "Predicted and true Dice, in-sample" in page and "temperature and those of predicted Dice are in-s" in page
+    assert json.loads((tmp_path / "eval" / "validation" / "report.json").read_text())["in_sample"] is True
     assert main(["report", str(bundle), *given]) == 0
     report = json.loads((tmp_path / "eval" / "test" / "report.json").read_text())
-    assert report["predicted_dice"]["cases"] == 6 and report["calibration"]["temperature"] == fitted["temperature"]
+    assert (
+        report["in_sample"] is False
+        and report["predicted_dice"]["cases"] == 6
+        and report["calibration"]["temperature"] == fitted["temperature"]
+    )
     assert "Predicted and true Dice" in (tmp_path / "eval" / "test" / "report.html").read_text()
     assert main(["package", str(bundle), "--out", str(tmp_path / "lungs.zip")]) == 0
     with zipfile.ZipFile(tmp_path / "lungs.zip") as archive:
         assert json.loads(archive.read("lungs/models/model.json")) == fitted
+
+
+def test_calibrate_names_the_file_that_lacks_the_features_of_masks(cohort, tmp_path, capsys):
+    """As a bundle of an earlier version does."""
+    data, bundle = tmp_path / "data", tmp_path / "lungs"
+    phantoms.draw_phantoms(data, patients=12, size=64, truth="lungs")
+    shutil.copytree(ROOT / "bundles" / "lungs", bundle, ignore=shutil.ignore_patterns("cache", "phantoms", "eval"))
+    path = bundle / "configs" / "evaluate.json"
+    content = json.loads(path.read_text())
+    steps = content["validate#postprocessing"]["transforms"]
+    content["validate#postprocessing"]["transforms"] = [step for step in steps if "MaskFeaturesd" not in str(step)]
+    path.write_text(json.dumps(content))
+    before = (bundle / "models" / "model.json").read_text()
+    given = ["--dataset_dir", str(data), "--manifest", f"{data}/manifest.json", "--output", str(tmp_path / "eval")]
+    assert main(["calibrate", str(bundle), *given]) == 1
+    told = capsys.readouterr().err
+    assert f"{path}: its evaluation gives no expected_dice, edge_entropy, area, symmetry of masks" in told
+    assert "Add {" in told and "transforms.MaskFeaturesd" in told
+    assert (bundle / "models" / "model.json").read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def test_arguments_reach_the_function(call):
     }
 
 
+def test_a_cross_validation_can_predict(call):
+    assert call("predict lungs --input DIR --output OUT --ensemble CV", predict, "predict")[1]["ensemble"] == "CV"
+
+
 def test_overlays_can_be_left_out_and_have_a_size_of_a_pixel_at_least(call, misused):
     assert not call("predict lungs --input DIR --output OUT --no-overlays", predict, "predict")[1]["pictures"]
     for option in ("--overlay_size", "--workers", "--batch_size"):

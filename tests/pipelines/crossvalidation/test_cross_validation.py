@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines import draw_phantoms
+from pipelines import Model, draw_phantoms
 from pipelines.bundle import Bundle
 from pipelines.crossvalidation.cross_validation import cross_validate
 from pipelines.evaluation.pixels import Pixels
@@ -71,6 +71,26 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
         cross_validate(*arguments, tmp_path / "c", trained=tmp_path / "a", **settings | {"seed": 4})
 
 
+@pytest.mark.slow
+def test_the_ensemble_is_measured_on_a_test_split_that_no_fold_has(phantoms, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    bundle, manifest = Bundle("bundles/opacity"), json.loads((Path(phantoms) / "manifest.json").read_text())
+    settings = {"folds": 2, "keep_test": True, "cache_dir": tmp_path / "cache", **SMALL}
+    result = cross_validate(bundle, f"{phantoms}/manifest.json", phantoms, tmp_path / "cv", **settings)
+    kept = len(manifest["test"])
+    assert (result["images"], result["ensemble"]["images"]) == (12 - kept, kept)
+    assert json.loads((tmp_path / "cv" / "cross_validation.json").read_text()) == result
+    dice = result["ensemble"]["dice_by_image_over_positives"]
+    images = pd.read_csv(tmp_path / "cv" / "kept_test" / "ensemble" / "test" / "images.csv")
+    assert dice["ensemble"]["mean"] == pytest.approx(images["dice"].mean()) and len(dice["singles"]) == 2
+    assert "--keep_test" in read_described(tmp_path / "cv" / "report.json", "report", "")["command"]
+
+    small = {key: value for key, value in SMALL.items() if key != "epochs"}
+    model = Model(bundle, ensemble=tmp_path / "cv", **small)
+    scores = [model.predict(Path(phantoms) / e["image"]).probability.max() for e in manifest["test"]]
+    assert sorted(scores) == pytest.approx(sorted(images["score"]), abs=2e-3)
+
+
 def check_pooled_report(folder, images):
     """One page, and one set of metrics, over all that were held out."""
     report, metrics = (read_described(folder / f"{kind}.json", kind, "") for kind in ("report", "metrics"))
@@ -87,6 +107,11 @@ def check_pooled_report(folder, images):
     assert len(pixels[2]) == 12 and (pixels[2][: len(pixels[0])] == pixels[0]).all()
     page = (folder / "report.html").read_text()
     assert page.count('id="case-') == 12 and "row in the table of all folds" in page
+    ranked = images["dice"].sort_values(kind="stable")
+    for title, cases in (("worst", ranked[:3]), ("best", ranked[::-1][:3])):
+        numbers = ", ".join(f"case {number}: {value:.2f}" for number, value in cases.items())
+        assert f"The {title} cases by dice, a row each: image, truth, prediction and both outlines. {numbers}." in page
+    assert "The median by dice" in page
 
 
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from pipelines.evaluation.binary_pictures import draw_cases
+from pipelines.evaluation.binary_pictures import draw_cases, keep_masks, load_masks, pack, unpack
 
 
 def test_truth_is_green_and_prediction_orange_where_the_masks_are(tmp_path):
@@ -24,3 +24,11 @@ def test_truth_is_green_and_prediction_orange_where_the_masks_are(tmp_path):
         assert abs(width / height - (40 * across) / (20 * down)) < 0.1 * width / height
         tops.append(rows.min())
     assert abs(tops[0] - tops[1]) <= 1  # what fills the first rows begins where the picture does
+
+
+def test_masks_are_kept_and_read_again_whatever_their_sizes(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = [rng.random((2, *shape)) > 0.5 for shape in ((5, 3), (1, 1), (40, 7))]
+    keep_masks([pack(truth, prediction) for truth, prediction in masks], tmp_path / "masks.npz")
+    read = [unpack(packed) for packed in load_masks(tmp_path / "masks.npz")]
+    assert len(read) == 3 and all(np.array_equal(a, b) for a, b in zip(read, masks, strict=True))

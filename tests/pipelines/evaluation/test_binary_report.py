@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines import EvaluationReport
 from pipelines.evaluation.pixels import Pixels, by_threshold
-from transforms import BoxesToMaskd, FitRadiographd, RadiographReader
+from transforms import BoxesToMaskd, DataError, FitRadiographd, RadiographReader
 
 # Columns and rows of the truth; of the prediction, which is bright; and the size of the image, columns first.
 CASES = [
@@ -69,7 +69,7 @@ def test_files_are_those_promised_and_name_nobody(report):
     _, out = report
     tables = {"metrics.json", "metrics.csv", "images.csv", "boxes.json"}
     pictures = {"best.png", "median.png", "worst.png"}
-    assert set(os.listdir(out)) == tables | pictures | {"pixels.npz"}
+    assert set(os.listdir(out)) == tables | pictures | {"pixels.npz", "masks.npz"}
     assert not any("Doe" in (out / name).read_text() or "Jane" in (out / name).read_text() for name in tables)
     for name in pictures:
         picture = np.asarray(Image.open(out / name).convert("RGB"))
@@ -150,6 +150,24 @@ def test_without_positives_there_is_no_picture(write_dicom, tmp_path):
         "images.csv",
         "boxes.json",
         "pixels.npz",
+        "masks.npz",
     }
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["dice_by_image_over_positives"] is None and metrics["image_specificity_over_negatives"] == 1
+
+
+def test_masks_that_count_in_what_lies_behind_the_heart_count_in_no_figure(report, tmp_path, caplog):
+    """Both that are wrong are marked: of what counts, one is right and one is half of it and nothing else."""
+    data = [entry | ({"behind_heart": True} if number in (1, 3) else {}) for number, entry in enumerate(report[0])]
+    evaluate(data, tmp_path / "out")
+    assert "2 of 6 entries count in no figure" in caplog.text
+    rows = pd.read_csv(tmp_path / "out" / "images.csv", index_col="case")
+    assert rows["dice"].tolist() == pytest.approx(DICE, nan_ok=True)
+    assert rows["behind_heart"].tolist() == [False, True, False, True, False, False]
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["dice_by_image_over_positives"] == pytest.approx((1 + 2 / 3) / 2)
+    assert (metrics["images"], metrics["positives"], metrics["evaluated"]["left_out"]) == (4, 2, 2)
+    table = by_threshold(Pixels.load(tmp_path / "out" / "pixels.npz"))
+    assert table["dice_by_image_over_positives"][0.5] == pytest.approx((1 + 2 / 3) / 2)
+    with pytest.raises(DataError, match="each entry is marked behind_heart.* Make the manifest without --behind_heart"):
+        evaluate([entry | {"behind_heart": True} for entry in data], tmp_path / "none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -126,6 +127,19 @@ def test_volumes_are_compared_by_their_files(tmp_path):
         (tmp_path / name / "0.dcm").write_bytes(content)
     path = manifest(tmp_path, training=["a"], validation=["b"], test=["c"])
     assert [leak.images for leak in find_leaks(path, tmp_path)] == [("a", "c")]
+
+
+def test_a_slice_written_over_is_read_again(tmp_path):
+    """The folder's own time does not tell, and so what was kept of it would be taken for what it holds now."""
+    for name, content in (("a", b"1"), ("b", b"2"), ("c", b"3")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.dcm").write_bytes(content)
+    path = manifest(tmp_path, training=["a"], validation=["b"], test=["c"])
+    assert find_leaks(path, tmp_path, tmp_path / "cache") == []
+    before = (tmp_path / "c").stat()
+    (tmp_path / "c" / "0.dcm").write_bytes(b"1")
+    os.utime(tmp_path / "c", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [leak.images for leak in find_leaks(path, tmp_path, tmp_path / "cache")] == [("a", "c")]
 
 
 @pytest.mark.real

@@ -26,3 +26,12 @@ def test_overlap_is_of_cases_that_the_truth_marks(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     values = Measured.read(tmp_path).values
     assert values["dice"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True) and list(values) == ["dice", "iou"]
+
+
+def test_cases_that_count_in_nothing_are_passed_over_and_counted(tmp_path):
+    row = {"patient": [0, 1, 2], "tp": [3, 1, 2], "fn": [1, 9, 0], "dice": [0.5, 0.1, 0.9]}
+    table = pd.DataFrame(row).assign(behind_heart=[False, True, False])
+    table.rename_axis("case").to_csv(tmp_path / "images.csv")
+    (tmp_path / "metrics.json").write_text(json.dumps({"evaluated": {"left_out": 1}}))
+    found = Measured.read(tmp_path)
+    assert found.left_out == 1 and found.values["dice"].to_dict() == {0: 0.5, 2: 0.9}

@@ -20,7 +20,11 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines import EvaluationReport, datalist, draw_phantoms
 from pipelines.bundle import Bundle
+from pipelines.manifests.manifest import images_of
+from pipelines.provenance import weights_hash
 from pipelines.reporting.report import write_report
+from pipelines.resuming.fingerprint import sample_of
+from pipelines.resuming.saved_model import write_model
 from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from transforms import BoxesToMaskd, DataError, RadiographReader
@@ -120,13 +124,75 @@ def test_what_is_not_of_this_manifest_is_refused(evaluated, tmp_path):
         written(evaluated, folder=tmp_path / "old")
 
 
-def test_curves_of_the_training_are_on_the_page(evaluated, tmp_path):
-    shutil.copytree(evaluated[0] / "out" / "test", tmp_path / "out" / "test")
-    assert "Training: loss" not in written(evaluated, folder=tmp_path / "out" / "test").read_text()
+@pytest.fixture
+def copied(evaluated, tmp_path):
+    """The evaluation of the test split in a folder of its own, and weights that it names."""
+    folder, weights = tmp_path / "out" / "test", tmp_path / "models" / "model.pt"
+    shutil.copytree(evaluated[0] / "out" / "test", folder)
+    weights.parent.mkdir()
+    about = {"trained_on": "phantoms", "epoch": 2, "val_dice": 0.4}
+    write_model({"a": torch.ones(1)}, weights, about, weights.with_suffix(".json"))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["evaluated"]["weights"] = weights_hash(weights)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder, weights
+
+
+def described(weights, **more):
+    path = weights.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+
+
+def test_curves_of_the_training_are_on_the_page_if_it_is_that_of_the_weights(evaluated, copied, caplog):
+    folder, weights = copied
+    given = {"folder": folder, "weights": weights}
+    assert "Training: loss" not in written(evaluated, **given).read_text()
     rows = {"epoch": [1, 2], "train_loss": [0.9, 0.5], "val_dice": [0.1, 0.4]}
-    pd.DataFrame(rows).to_csv(tmp_path / "out" / "training.csv", index=False)
-    page = written(evaluated, folder=tmp_path / "out" / "test").read_text()
-    assert "Training: loss, IoU and Dice by epoch. 2 epochs" in page
+    pd.DataFrame(rows).to_csv(folder.parent / "training.csv", index=False)
+    page = written(evaluated, **given).read_text()
+    assert "Training: loss, IoU and Dice by epoch. 2 epochs, of which the model is that of epoch 2." in page
+    assert not caplog.text
+    for other in ({"val_dice": 0.41}, {"epoch": 1}, {"epoch": 9}, {"sha256": "0" * 64}):
+        before = weights.with_suffix(".json").read_text()
+        described(weights, **other)
+        assert "Training: loss" not in written(evaluated, **given).read_text(), other
+        assert "is not of the training of these weights" in caplog.text
+        weights.with_suffix(".json").write_text(before)
+
+
+def test_what_was_fitted_to_the_measured_images_is_marked_in_sample(evaluated, copied):
+    """By the images that calibrate noted; of an earlier version, which noted none, by the name and the split."""
+    root, data = evaluated
+    folder, weights = copied
+    manifest = json.loads((root / "manifest.json").read_text())
+
+    def told(**fitted):
+        described(weights, temperature=1.5, **fitted)
+        page = written(evaluated, folder=folder, weights=weights).read_text()
+        report = read_described(folder / "report.json", "report", "")
+        assert (report["in_sample"] is True) == ("In-sample: what calibrate fitted" in page) == ("too good" in page)
+        return report["in_sample"]
+
+    assert (
+        written(evaluated, folder=folder, weights=weights) and "In-sample" not in (folder / "report.html").read_text()
+    )
+    assert json.loads((folder / "report.json").read_text())["in_sample"] is None
+    name = manifest["name"]
+    assert told(calibrated_on=f"{name}, test") and not told(calibrated_on=f"{name}, validation")
+    for split, measured in (("validation", False), ("test", True)):
+        sample = sample_of(images_of(manifest[split], data))
+        assert told(calibrated_on="another name", calibrated_images=sample) is measured
+
+
+def test_images_that_were_learnt_from_are_told(evaluated, copied):
+    root, data = evaluated
+    folder, weights = copied
+    manifest = json.loads((root / "manifest.json").read_text())
+    described(weights, trained_images=sample_of(images_of(manifest["test"][:3], data)))
+    page = written(evaluated, folder=folder, weights=weights).read_text()
+    assert "learnt from images that are measured here: 3 of 3" in page
+    report = json.loads((folder / "report.json").read_text())
+    assert report["trained_images"] == {"sample": 3, "in_manifest": 3, "measured": 3}
 
 
 def test_three_thousand_cases_stay_under_ten_megabytes(evaluated, tmp_path):

@@ -14,14 +14,17 @@ def mean(value, patients=SURE):
     return Interval(value, value - 0.01, value + 0.01, patients, patients)
 
 
-def warnings(whole=0.9, patients=SURE, groups=(), calibration=(), predicted=None):
-    return beware(mean(whole, patients), list(groups), "dice", dict(calibration), predicted)
+def warnings(whole=0.9, patients=SURE, groups=(), calibration=(), predicted=None, in_sample=None, learnt=None):
+    result = {"calibration": dict(calibration), "predicted_dice": predicted}
+    result |= {"in_sample": in_sample, "trained_images": learnt}
+    return beware(mean(whole, patients), list(groups), "dice", result)
 
 
 def test_nothing_is_said_where_all_is_well():
     groups = [("sex", "F", mean(0.86)), ("sex", "M", mean(0.94))]
     errors = {"expected_calibration_error_pooled_over_all": 0.049}
-    assert warnings(groups=groups, calibration=errors, predicted=coverage(0.85, 0.9)) == []
+    learnt = {"sample": 64, "in_manifest": 64, "measured": 0}
+    assert warnings(0.9, SURE, groups, errors, coverage(0.85, 0.9), in_sample=False, learnt=learnt) == []
 
 
 def test_groups_are_named_that_are_worse_or_too_few():
@@ -45,3 +48,10 @@ def coverage(held, high):
 def test_intervals_of_predicted_dice_that_surely_hold_too_seldom_are_told(held, high, lines):
     found = warnings(predicted=coverage(held, high))
     assert len(found) == lines and all("claim 90% and hold 66%" in line for line in found)
+
+
+def test_images_that_were_learnt_from_or_fitted_to_are_told():
+    (found,) = warnings(in_sample=True)
+    assert "are in-sample, and too good" in found
+    (found,) = warnings(learnt={"sample": 64, "in_manifest": 64, "measured": 7})
+    assert "learnt from images that are measured here: 7 of 64" in found

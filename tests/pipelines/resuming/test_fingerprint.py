@@ -7,7 +7,16 @@ import json
 import pytest
 from monai.bundle import ConfigParser
 
-from pipelines.resuming.fingerprint import configuration, differences, images
+from pipelines.resuming.fingerprint import (
+    DIGITS,
+    SAMPLE,
+    configuration,
+    differences,
+    found_of,
+    images,
+    joined_samples,
+    sample_of,
+)
 from tests.running import BUNDLES, bundle_of
 
 PROBE = {"_target_": "pipelines.resuming.fingerprint.configuration"}
@@ -131,3 +140,30 @@ def test_other_images_are_counted_and_not_named(entries, tmp_path):
     (tmp_path / "series" / "2").write_bytes(b"x")
     (tmp_path / "a.dcm").write_bytes(b"")
     assert sum(old != new for old, new in zip(before, images(entries), strict=True)) == 2
+
+
+def written(folder, names):
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    return [str(folder / name) for name in names]
+
+
+def test_a_sample_finds_the_same_images_elsewhere_and_no_others(tmp_path):
+    """By names and sizes: wherever they lie, and whatever part of a larger list they are."""
+    names = [f"{number}.png" for number in range(200)]
+    here, there = written(tmp_path / "here", names), written(tmp_path / "there", names)
+    sample = sample_of(here)
+    assert len(sample) == SAMPLE == 64 and sample_of(reversed(here)) == sample and {len(one) for one in sample} == {8}
+    assert found_of(sample, there) == 64 and 0 < found_of(sample, there[:100]) < 64
+    (tmp_path / "there" / "other.png").write_bytes(b"x")
+    assert found_of(sample, [str(tmp_path / "there" / "other.png")]) == 0 and DIGITS == 8
+    changed = written(tmp_path / "changed", names[:1])
+    (tmp_path / "changed" / names[0]).write_bytes(b"longer than it was")
+    assert found_of(sample_of(here[:1]), changed) == 0 and found_of(sample_of(here[:1]), here) == 1
+
+
+def test_the_sample_of_two_lists_is_that_of_both_samples(tmp_path):
+    paths = written(tmp_path / "a", [f"{number}.png" for number in range(300)])
+    assert joined_samples(sample_of(paths[:120]), sample_of(paths[120:])) == sample_of(paths)
+    assert joined_samples(sample_of(paths), None) == []  # nobody knows what else was learnt from

@@ -9,7 +9,7 @@ import torch
 from monai.engines import SupervisedTrainer
 
 from networks import WeightsError
-from pipelines.resuming.restore import read_state, restore, schedule_values
+from pipelines.resuming.restore import check_depends_on, read_state, restore, schedule_values
 from transforms import DataError
 
 
@@ -99,3 +99,18 @@ def test_what_is_no_state_is_told(tmp_path):
     torch.save({"epoch": 1}, path)
     with pytest.raises(WeightsError, match="lacks iteration, model, trained_on"):
         read_state(path)
+
+
+def test_another_number_of_processes_is_taken_by_auto_alone(tmp_path):
+    path, state = tmp_path / "last_epoch.pt", {"depends_on": {"seed": 0, "processes": 4}}
+    check_depends_on(state, {"seed": 0, "processes": 1}, path, "auto")
+    with pytest.raises(DataError, match="processes: 4 -> 1"):
+        check_depends_on(state, {"seed": 0, "processes": 1}, path, True)
+
+
+def test_all_else_is_refused_by_auto_too(tmp_path, caplog):
+    path, state = tmp_path / "last_epoch.pt", {"depends_on": {"seed": 0, "processes": 4}}
+    with pytest.raises(DataError, match="seed: 0 -> 1"):
+        check_depends_on(state, {"seed": 1, "processes": 1}, path, "auto")
+    check_depends_on(state, {"seed": 1, "processes": 1}, path, "force")
+    assert "seed: 0 -> 1" in caplog.text and "processes: 4 -> 1" in caplog.text

@@ -20,6 +20,7 @@ from ignite.engine import Events
 
 from networks import read_about, read_checkpoint
 from pipelines import datalist
+from pipelines.resuming.fingerprint import sample_of
 from pipelines.training import log
 from tests.running import Trained, bundle_of, held_by_another, refused, small
 from transforms import RandWarpd
@@ -145,7 +146,7 @@ def test_best_model_is_the_epoch_of_the_best_validation(train, tmp_path):
     best = table["val_dice_pooled_over_all"]
     assert about["epoch"] == table["epoch"][best.idxmax()]
     assert about["val_dice_pooled_over_all"] == pytest.approx(best.max())
-    assert about["trained_on"] == "phantoms"
+    assert about["trained_on"] == "phantoms" and 0 < len(about["trained_images"]) <= 64
     assert about["sha256"] == hashlib.sha256((tmp_path / "models" / "model.pt").read_bytes()).hexdigest()
     state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
     assert state["best_metric"] == pytest.approx(best.max())
@@ -267,8 +268,8 @@ def test_a_forced_resume_still_needs_the_same_network_and_a_schedule(train, star
 
 
 @pytest.mark.parametrize("value", ["yes", "true", 2])
-def test_a_resume_is_true_false_or_force(train, tmp_path, value):
-    with refused(f"resume is {value!r}; give --resume True, False or force"):
+def test_a_resume_is_true_false_force_or_auto(train, tmp_path, value):
+    with refused(f"resume is {value!r}; give --resume True, False, force or auto"):
         train(tmp_path, 1, resume=value)
 
 
@@ -521,10 +522,12 @@ def test_starting_weights_stay_until_an_epoch_is_better(train, cohort, tmp_path)
     tuning = {"train#handlers": [loader, *handlers], "train#dataset#data": list(entries)}
     train(tmp_path, 1, learning_rate=1e-9, **tuning)  # too little to change what it predicts
     assert epochs_of(tmp_path) == 1 and (models / "model.pt").read_bytes() == first
-    assert json.loads((models / "model.json").read_text())["trained_on"] == "phantoms"
+    started_with = json.loads((models / "model.json").read_text())
+    assert started_with["trained_on"] == "phantoms"
     train(tmp_path, 12, learning_rate=0.02, **tuning)
     about = json.loads((models / "model.json").read_text())
     assert about["trained_on"] == f"phantoms, then {len(entries)} images without a manifest"
+    assert about["trained_images"] == started_with["trained_images"] == sample_of(e["image"] for e in entries)
     assert (models / "model.previous.pt").read_bytes() == first
     about = json.loads((models / "model.previous.json").read_text())
     assert about["sha256"] == hashlib.sha256(first).hexdigest()
