@@ -19,8 +19,8 @@ from monai.engines import Workflow
 from transforms import DataError, grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
+from ..engines.flow import cores
 from ..manifests.manifest import DataList, is_counted
-from ..prediction.flow import cores
 from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
 from .binary_pictures import Packed, draw_chosen, keep_masks, pack
