@@ -91,8 +91,7 @@ class PredictDiced(MapTransform):
         keys: probabilities of shape (1, x, y).
         quality: what was fitted to the weights, or None.
         threshold: of the mask. Where it is not the one of the fit, that is said in place of a number.
-        bottom: gives the features of an image of shape (1, x, y) at the bottom of the network. It is asked where the fit
-            has a likeness of images.
+        bottom: gives what the network makes of an image of shape (1, x, y) at its bottom; for a fit with a likeness.
         image_key: the image.
 
     Raises:
@@ -118,7 +117,7 @@ class PredictDiced(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d) if self.quality else ():
-            d["check"] = {**d.get("check", {}), "quality": self._predicted(d[self.image_key], d[key])}
+            d["check"] = {**d.get("check", {}), "quality": self._predicted(d.get(self.image_key), d[key])}
         return d
 
     def _predicted(self, image: Any, prediction: Any) -> dict[str, Any]:
