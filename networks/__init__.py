@@ -1,7 +1,7 @@
 """Networks and losses that MONAI does not have, and how a network is made ready to run. Knows no data."""
 
 from .classic_unet import ClassicUNet
-from .image_classifier import ImageClassifier, bottom_features
+from .image_classifier import BottomFeatures, ImageClassifier, bottom_features
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss, KnownLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
@@ -13,6 +13,7 @@ from .weights import WeightsError, check_fits, load_weights, read_about, read_ch
 
 __all__ = [
     "SLICE_OFFSETS",
+    "BottomFeatures",
     "ClassicUNet",
     "FocalBCEDiceLoss",
     "ImageClassifier",

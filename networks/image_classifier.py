@@ -37,10 +37,32 @@ def bottom_features(network: UNet, images: torch.Tensor) -> torch.Tensor:
     return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
 
+class BottomFeatures:
+    """:func:`bottom_features` of single images; a copy shares the network.
+
+    Several threads may use it; it runs the network for one of them at a time.
+
+    Args:
+        network: that the features are of.
+    """
+
+    def __init__(self, network: UNet):
+        self.network = network
+        self.computing = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BottomFeatures:
+        return self  # nothing in it changes, and a thread needs no network of its own
+
+    def __call__(self, image: torch.Tensor) -> list[float]:
+        """Of an image of shape (C, H, W)."""
+        with self.computing:
+            return bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+
+
 class ImageClassifier:
     """A linear classifier of images on the features of :func:`bottom_features`; a copy shares the network.
 
-    Several threads may use it; it runs the network for one of them at a time.
+    Several threads may use it, as they may :class:`BottomFeatures`.
 
     Args:
         network: that the classifier was fitted on the features of.
@@ -55,9 +77,8 @@ class ImageClassifier:
     def __init__(self, network: UNet, fitted: Mapping[str, Any] | None):
         if fitted is not None:
             _check(fitted)
-        self.network = network
+        self.features = BottomFeatures(network)
         self.fitted = fitted
-        self.computing = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageClassifier:
         return self  # nothing in it changes, and a thread needs no network of its own
@@ -66,8 +87,7 @@ class ImageClassifier:
         """Of an image of shape (C, H, W): the probability that it is of the kind, and the threshold, both 0 to 1."""
         if self.fitted is None:
             return None
-        with self.computing:
-            features = bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+        features = self.features(image)
         weights = self.fitted["weights"]
         if len(weights) != len(features):
             raise ValueError(f"the classifier has {len(weights)} weights, the network {len(features)} features.")

@@ -30,7 +30,7 @@ from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
 from .progress_bar import counted, is_watched, progress
 from .quality.features import MaskFeaturesd, mask_features
-from .quality.predicted_dice import PredictDiced, log_error, predict_dice
+from .quality.predicted_dice import PredictDiced, distance, log_error, predict_dice
 from .readers.ct import CTReader
 from .readers.ct_series import CTVolume
 from .readers.header import RADIOGRAPHS
@@ -87,6 +87,7 @@ __all__ = [
     "check_writable",
     "class_overlay",
     "counted",
+    "distance",
     "find_image",
     "find_images",
     "frontal_check",

@@ -17,7 +17,8 @@ from transforms.files.atomic import remove_unfinished
 from transforms.files.lock import locked
 
 from ..bundle import Bundle
-from ..prediction.predict import NEVER_ENDED, Prediction
+from ..prediction.cohort import NEVER_ENDED
+from ..prediction.predict import Prediction
 from ..prediction.records import RECORDS
 from ..stopping import Steps, Stopped
 from .peers import Peer, PeerError, check_title, serve

@@ -17,8 +17,9 @@ from transforms.files.atomic import atomic_write, remove_unfinished
 from transforms.files.lock import locked
 
 from ..bundle import Bundle
-from ..prediction.flow import cores, flow
-from ..prediction.predict import DONE, NEVER_ENDED, NOTHING_DONE, SOME_FAILED, SUMMARY, Prediction
+from ..engines.flow import cores, flow
+from ..prediction.cohort import NEVER_ENDED
+from ..prediction.predict import DONE, NOTHING_DONE, SOME_FAILED, SUMMARY, Prediction
 from ..stopping import Steps, Stopped
 from .service import Series, Service, ServiceError
 from .work import Begun, SeriesWork

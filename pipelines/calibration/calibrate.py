@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy.typing as npt
 import pandas as pd
 
 from ..evaluation.pixels import Pixels, calibration_errors, fit_temperature, reliability
@@ -24,6 +25,7 @@ def calibrate(
     threshold: float,
     data: str,
     images: Sequence[str],
+    bottom: npt.NDArray | None = None,
 ) -> None:
     """Write ``temperature``, ``quality``, ``calibrated_on`` and ``calibrated_images`` into the file beside a model.
 
@@ -37,6 +39,7 @@ def calibrate(
         threshold: that masks were made with.
         data: which images these are, in words.
         images: a sample of them, see :func:`pipelines.resuming.sample.sample_of`.
+        bottom: as of :func:`pipelines.calibration.quality.fit_quality`.
 
     Raises:
         WeightsError: as :func:`pipelines.resuming.saved_model.add_to_model`.
@@ -49,7 +52,7 @@ def calibrate(
     logger.info("fitted on %s", data)
     logger.info("temperature %.3f: expected calibration error %.4f before, %.4f after", temperature, before, after)
     try:
-        quality = fit_quality(cases, threshold)
+        quality = fit_quality(cases, threshold, bottom)
         logger.info(
             "predicted Dice: fitted to %d cases; 1 - Dice of %d others within a factor of %.2f at %.0f %%",
             *(quality["cases"]["fitted"], quality["cases"]["calibrated"]),

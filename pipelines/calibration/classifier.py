@@ -20,7 +20,7 @@ from networks import bottom_features
 from transforms import DataError, index_images
 
 from ..bundle import Bundle
-from ..prediction.flow import cores, flow
+from ..engines.flow import cores, flow
 from ..prediction.model import Inference
 
 logger = logging.getLogger(__name__)

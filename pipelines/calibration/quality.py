@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 from crepes import ConformalRegressor
 from scipy.stats import theilslopes
 from sklearn.model_selection import GroupShuffleSplit
 
 from transforms import DataError, log_error
+
+from .likeness import fit_likeness
 
 FEATURES = ("expected_dice", "edge_entropy", "area", "symmetry")  # see transforms.mask_features
 LEVEL = 0.9  # of the intervals
@@ -20,7 +23,9 @@ class TooFewError(DataError):
     """There are too few cases to predict Dice from."""
 
 
-def fit_quality(cases: pd.DataFrame, threshold: float, seed: int = 0) -> dict[str, Any]:
+def fit_quality(
+    cases: pd.DataFrame, threshold: float, bottom: npt.NDArray | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Fit a mask's Dice to its features on images that were not trained on.
 
     The patients are divided into two halves. On the first a line is laid through the logarithms of 1 - Dice and of
@@ -33,6 +38,8 @@ def fit_quality(cases: pd.DataFrame, threshold: float, seed: int = 0) -> dict[st
         cases: a row each with ``patient``, FEATURES, and ``dice``; those without a Dice, as it is not defined or means
             nothing, are not used.
         threshold: that the masks were made with.
+        bottom: of each case's image, see :func:`pipelines.calibration.likeness.fit_likeness`. None: the network has no
+            such features, and images are not compared.
         seed: of the division.
 
     Returns:
@@ -52,6 +59,7 @@ def fit_quality(cases: pd.DataFrame, threshold: float, seed: int = 0) -> dict[st
     line = theilslopes(log_error(first["dice"]), log_error(first["expected_dice"]))
     off = log_error(second["dice"]) - line.intercept - line.slope * log_error(second["expected_dice"])
     ((_, half_width),) = ConformalRegressor().fit(off).predict_int([0.0], confidence=LEVEL)
+    likeness = {} if bottom is None else {"likeness": fit_likeness(bottom, cases["patient"])}
     features = list(FEATURES)
     mean, scale = first[features].mean(), first[features].std().clip(lower=1e-3)
     return {
@@ -70,4 +78,5 @@ def fit_quality(cases: pd.DataFrame, threshold: float, seed: int = 0) -> dict[st
         "level": LEVEL,
         "threshold": threshold,
         "cases": {"fitted": len(first), "calibrated": len(second)},
+        **likeness,
     }

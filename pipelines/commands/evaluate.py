@@ -193,7 +193,7 @@ def run_calibrate(
     words = f"{manifest['name']}, validation{left_out(measured.left_out)}"
     images = images_of([entry for entry in manifest["validation"] if is_counted(entry)], settings["dataset_dir"])
     threshold = measured.evaluated["threshold"]
-    calibrate(weights, sha256, measured.pixels, cases, threshold, words, sample_of(images))
+    calibrate(weights, sha256, measured.pixels, cases, threshold, words, sample_of(images), measured.bottom)
     if classifier is not None:
         add_to_model(weights, sha256, {"classifier": classifier})
 

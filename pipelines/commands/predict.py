@@ -51,13 +51,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--names", choices=("own", "hash"), default="own", help=text)
     text = "also write the challenge's submission (names the files)"
     parser.add_argument("--submission", metavar="CSV", help=text)
-    text = "that read and write while the network computes; by default as many as cores"
+    text = "that read and write while the network computes; by default as many as cores. With Ray: cores of each worker"
     parser.add_argument("--workers", type=positive, metavar="THREADS", help=text)
     text = "of images, or of slices of a CT, that the network takes at once"
     parser.add_argument("--batch_size", type=positive, metavar="NUMBER", help=text)
     text = "pixels that the longer side of an overlay, the mask laid over its image, has at most; 1024 if not given"
     parser.add_argument("--overlay_size", type=positive, metavar="PIXELS", help=text)
     parser.add_argument("--no-overlays", action="store_false", dest="pictures", help="write masks alone")
+    text = "what does the images: this process, or workers of Ray, of this machine or of a cluster"
+    parser.add_argument("--engine", choices=("local", "ray"), help=text)
+    parser.add_argument("--address", help="with --engine ray: of a cluster, such as HOST:6379, or auto where it runs")
     add_saying(parser)
     parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
 
@@ -100,6 +103,9 @@ def _from_archive(bundle: Bundle, dataset_dir: str, query: Sequence[tuple[str, s
 
     from ..archive.predict import predict_archive
 
+    for name in ("engine", "address"):
+        if name in settings:
+            raise DataError(f"--{name} is for folders of images, and the images are in an archive: leave it out.")
     if not query:
         raise DataError("--query: an archive may hold very much. Say which series, as StudyDate=20260101-20260131.")
     return predict_archive(bundle, url=dataset_dir, query=dict(query), **settings)

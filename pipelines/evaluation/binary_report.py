@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from ignite.engine import Events
 from monai.engines import Workflow
+from monai.networks.nets import UNet
+from monai.networks.utils import eval_mode
 
+from networks import bottom_features
 from transforms import DataError, grey_levels, mask_to_boxes
 from transforms.files.atomic import atomic_write
 
+from ..engines.flow import cores
 from ..manifests.manifest import DataList, is_counted
-from ..prediction.flow import cores
 from ..provenance import configured_as, evaluated
 from .binary_metrics import image_row, summarise
 from .binary_pictures import Packed, draw_chosen, keep_masks, pack
@@ -29,6 +33,8 @@ from .pixels import Pixels, count_pixels, gather
 from .rsna_score import mean_average_precision
 
 logger = logging.getLogger(__name__)
+
+BOTTOM = "bottom.npy"
 
 
 class EvaluationReport:
@@ -41,7 +47,8 @@ class EvaluationReport:
     Writes into ``folder``: ``metrics.json`` and ``metrics.csv``, ``images.csv``, and ``best.png``, ``median.png`` and
     ``worst.png`` of the positives by Dice. For what is asked of an evaluation later: ``pixels.npz``, see
     :class:`~pipelines.evaluation.pixels.Pixels`; ``masks.npz``, see
-    :func:`~pipelines.evaluation.binary_pictures.keep_masks`; and where the truth is boxes ``boxes.json``, of each image
+    :func:`~pipelines.evaluation.binary_pictures.keep_masks`; ``bottom.npy``, of each image what MONAI's U-Net makes of
+    it at its bottom, see :func:`networks.bottom_features`; and where the truth is boxes ``boxes.json``, of each image
     ``found`` (each with its confidence) and ``truth``.
 
     Entries that are ``behind_heart`` are measured and get a row, which says so, and count in nothing else: their truth
@@ -96,10 +103,12 @@ class EvaluationReport:
             logger.warning(text, left_out, len(self.data))
         self.evaluated = told | {"threshold": self.threshold, "left_out": left_out}
         (self.folder / "metrics.json").unlink(missing_ok=True)  # it marks what is complete
+        (self.folder / BOTTOM).unlink(missing_ok=True)  # which another network may not have
         self.rows: list[dict[str, float]] = []
         self.found: list[list] = []
         self.masks: list[Packed] = []
         self.pixels: list[Pixels] = []
+        self.bottom: list[npt.NDArray] = []
 
     def iteration_completed(self, engine: Workflow) -> None:
         with ThreadPoolExecutor(cores()) as pool:  # the search for the nearest lets other threads run
@@ -108,6 +117,11 @@ class EvaluationReport:
                 self.found.append(boxes)
                 self.pixels.append(pixels)
                 self.masks.append(mask)
+        network = getattr(engine, "network", None)
+        if isinstance(network, UNet):
+            images = torch.stack([item["image"].as_tensor() for item in engine.state.output])
+            with eval_mode(network):
+                self.bottom += list(bottom_features(network, images).numpy())
 
     def _measure(self, item: dict[str, Any]) -> tuple[dict[str, float], list, Pixels, Packed]:
         """A row of the table, the boxes that were found, the counts of pixels, and both masks, packed."""
@@ -133,6 +147,9 @@ class EvaluationReport:
                 json.dump(boxes, file)
         gather([self.pixels[number] for number in counted.index]).keep(self.folder / "pixels.npz")
         keep_masks(self.masks, self.folder / "masks.npz")
+        if self.bottom:
+            with atomic_write(self.folder / BOTTOM, "wb") as file:
+                np.save(file, np.stack(self.bottom))
         with atomic_write(self.folder / "images.csv") as file:
             table.rename_axis("case").to_csv(file)
         load = engine.state.dataloader.dataset.transform

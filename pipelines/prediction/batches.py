@@ -13,7 +13,7 @@ from monai.data import Dataset, MetaTensor
 from monai.engines import IterationEvents, SupervisedEvaluator
 from monai.utils import TraceKeys, convert_to_dst_type
 
-from .flow import cores, flow
+from ..engines.flow import cores, flow
 
 Data = Mapping[Hashable, Any]
 

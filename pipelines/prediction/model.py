@@ -23,9 +23,9 @@ from pydicom.dataset import Dataset
 from transforms import Box, DataError, HeldRadiograph, find_image, mask_to_boxes, plain_error
 
 from ..bundle import Bundle
+from ..engines.flow import cores, flow
 from ..ensembles.weights import choose_weights
 from .batches import PerThread
-from .flow import cores, flow
 
 Data = dict[Hashable, Any]
 Image = os.PathLike | str | Sequence[os.PathLike | str] | Dataset | np.ndarray

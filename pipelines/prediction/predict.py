@@ -7,32 +7,34 @@ import json
 import logging
 import logging.config
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transforms import Case, DataError, check_writable, counted, index_images, is_watched
+from transforms import DataError, check_writable, index_images
 from transforms.files.atomic import atomic_write, remove_unfinished
-from transforms.files.lock import locked
+from transforms.files.lock import LOCK, locked
 from transforms.files.worker import Limits
 
 from ..bundle import Bundle
+from ..engines.flow import cores
+from ..engines.local import Engine, LocalEngine
+from ..engines.on_ray import RayEngine
 from ..ensembles.weights import choose_weights
-from ..stopping import Steps, Stopped
-from .flow import cores, flow
+from ..stopping import Stopped
+from .cohort import Cohort
 from .formats import FORMATS, REPORT, choose_format, writer_of
 from .model import BATCH_SIZES
 from .names import HashedNames
 from .records import Records
-from .stages import Stages
+from .stages import stages_of
 from .submission import write_submission
 
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
-NEVER_ENDED = "an earlier run ended in this case. Give --retry to try it again"
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 
 
@@ -51,7 +53,8 @@ class Prediction:
         fractional: whether a DICOM Segmentation keeps probabilities.
         report: whether to write boxes as a DICOM Structured Report too, for a bundle that finds boxes.
         submission: the file of the challenge's submission to write, for such a bundle.
-        workers: threads that read and write while the network computes; by default as many as cores.
+        workers: threads that read and write while the network computes; by default as many as cores. On Ray, those of
+            each worker, which takes as many cores, see :class:`pipelines.engines.on_ray.RayEngine`.
         batch_size: images that the network takes at once, or slices of a CT; by default the bundle's, or one that suits
             the device.
         retry: whether to try cases again in which an earlier run ended, and which are passed over otherwise.
@@ -62,6 +65,8 @@ class Prediction:
         pictures: whether to write overlays, the pictures of masks laid over their images.
         calibrated: whether probabilities get the temperature that was fitted to the weights.
         ensemble: the output folder of a cross-validation, the mean of whose models predicts.
+        engine: what does the cases: ``"local"``, this process; or ``"ray"``, workers of Ray.
+        address: of a cluster of Ray; by default this machine alone.
         overlays: names of the bundle's overlays of its inference.
         overrides: values of the configuration, as for ``python -m monai.bundle run``.
 
@@ -87,6 +92,8 @@ class Prediction:
         pictures: bool = True,
         calibrated: bool = False,
         ensemble: os.PathLike | str | None = None,
+        engine: str = "local",
+        address: str | None = None,
         overlays: Sequence[str] = (),
         **overrides: Any,
     ):
@@ -97,7 +104,9 @@ class Prediction:
             self.input = self.names.tree
         if self.names and submission:
             raise DataError("--submission is there to name the images: leave out --names hash.")
-        self.workers = workers or cores()
+        if address and engine != "ray":
+            raise DataError("--address is that of a cluster of Ray: add --engine ray, or leave it out.")
+        self.engine, self.address, self.workers = engine, address, workers
         self.batch_size = batch_size
         if bundle.is_volumetric and batch_size:
             overrides["batch_size"] = batch_size
@@ -159,31 +168,25 @@ class Prediction:
             return self._run()
 
     def _run(self) -> int:
-        self.records, stopped = Records(self.output, self.settings), 0
-        self.stages = Stages(self.parser, self.records, self.bundle.finds_boxes)
+        records, stopped = Records(self.output, self.settings), 0
+        engine = self._engine()
         index = index_images(self.input, self.parser.get_parsed_content("reader"), without=self.output)
         if self.needs_dicom:
             for case in [case for case in index.cases if not case.is_dicom]:
                 index.leave_out(case, "is not a DICOM file, to which a DICOM output must refer")
         index.log_left_out()
-        self.places = {case.path: f"{place}/{len(index.cases)}" for place, case in enumerate(index.cases, start=1)}
-        self.done: dict[str, dict[str, Any]] = {}
-        self.failed: dict[str, str] = {}
-        for case in index.cases:
-            record = self.records.done(self._key(case), case.identity)
-            if record is not None:
-                self.done[str(case.path)] = record
-        before = set(self.done)
+        cohort = Cohort(index.cases, self.input, records)
+        before = set(cohort.done)
         try:
-            self._predict([case for case in index.cases if str(case.path) not in before])
+            cohort.run(engine, f"predicting {self.bundle.name}", self.retry)
         except Stopped as stop:
             stopped = stop.exit_code
             logger.warning("stopped; the same command continues from here")
         names = [str(case.path) for case in index.cases]
-        done = {name: self.done[name] for name in names if name in self.done}
-        failed = {name: self.failed[name] for name in names if name in self.failed}
+        done = {name: cohort.done[name] for name in names if name in cohort.done}
+        failed = {name: cohort.failed[name] for name in names if name in cohort.failed}
         for name in list(done):
-            if lost := self.records.lost(done[name]):  # while others ran: what is called done is there
+            if lost := records.lost(done[name]):  # while others ran: what is called done is there
                 del done[name]
                 failed[name] = f"{lost[0]}: was removed or changed since it was written. Give the same command again."
         if self.submission and done and not stopped:
@@ -207,60 +210,15 @@ class Prediction:
         self._log_end(summary)
         return code
 
-    def _key(self, case: Case) -> str:
-        return case.path.relative_to(self.input).as_posix()
-
-    def _predict(self, cases: Sequence[Case]) -> None:
-        """Do cases, first those in which an earlier run may have ended: one by one, so that the next time it is known.
-
-        Raises:
-            Stopped: if a signal has asked for the end; what was begun is done.
-        """
-        read, compute, write = self.stages.read, self.stages.compute, self.stages.write
-        self.start, self.ended_before = time.monotonic(), len(self.done)
-        self.watched = is_watched()
-        show = counted(len(cases), f"predicting {self.bundle.name}", "image", lines=False)  # each has a line of its own
-        with Steps() as steps, show as self.count:
-            others = []
-            for case in cases:
-                steps.check()
-                key = self._key(case)
-                if self.records.never_ended(key, case.identity) and not self.retry:
-                    self.failed[str(case.path)] = NEVER_ENDED
-                    logger.warning("[%s] %s: passed over: %s", self.places[case.path], case.path, NEVER_ENDED)
-                elif self.records.is_started(key, case.identity):
-                    with self.records.alone(key, case.identity):
-                        record = write(compute([read(case)])[0])
-                    self._end(case, record)
-                else:
-                    others.append(case)
-            begun = self._begun(others, steps)
-            for case, record in flow(begun, read, compute, write, self.workers, self._batch_size()):
-                self._end(case, record)
-
-    def _begun(self, cases: Iterable[Case], steps: Steps) -> Iterator[Case]:
-        for case in cases:
-            steps.check()
-            self.records.start(self._key(case), case.identity)
-            yield case
-
-    def _batch_size(self) -> int:
+    def _engine(self) -> Engine:
+        make = partial(stages_of, self.parser.get(), Records(self.output, self.settings), self.bundle.finds_boxes)
+        sizes = (self.batch_size, self.batch_size) if self.batch_size else BATCH_SIZES
         if self.bundle.is_volumetric:  # whose inferer takes batches of slices
-            return 1
-        return self.batch_size or BATCH_SIZES[self.stages.device.type != "cpu"]
-
-    def _end(self, case: Case, record: dict[str, Any]) -> None:
-        self.records.append(self._key(case), case.identity, record)
-        self.count()
-        if record["status"] == "done":
-            self.done[str(case.path)] = record
-            said, level = f"done in {record['seconds']:.1f} s", logging.DEBUG if self.watched else logging.INFO
-        else:
-            self.failed[str(case.path)] = record["error"]
-            said, level = f"FAILED: {record['error']}", logging.WARNING
-        ended = len(self.done) + len(self.failed)
-        seconds = (time.monotonic() - self.start) / (ended - self.ended_before) * (len(self.places) - ended)
-        logger.log(level, "[%s, %.0f s left] %s: %s", self.places[case.path], seconds, case.path, said)
+            sizes = (1, 1)
+        if self.engine == "local":
+            return LocalEngine(make, self.workers or cores(), sizes)
+        weights = [Path(one["file"]) for one in self.weights.get("files", [self.weights])]
+        return RayEngine(make, self.output, [self.output / LOCK, *weights], self.workers, sizes, self.address)
 
     def _log_end(self, summary: dict[str, Any]) -> None:
         failed = summary["failed"]

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,18 @@ class Records:
         self.folder = folder
         self.settings = settings
         self.path = folder / RECORDS
-        self.last: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def last(self) -> dict[str, dict[str, Any]]:
+        """The last record of each case, read when it is first asked for: who only describes outputs needs none."""
+        last: dict[str, dict[str, Any]] = {}
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.is_file() else ():
             try:
                 record = json.loads(line)
-                self.last[record["case"]] = record
+                last[record["case"]] = record
             except (ValueError, KeyError, TypeError):  # a kill cut the line short
                 continue
+        return last
 
     def done(self, case: str, identity: str) -> dict[str, Any] | None:
         """The record of a case that was done from the same files with the same settings, its outputs as they were."""

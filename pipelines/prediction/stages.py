@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +95,11 @@ class Stages:
         logger.debug("%s", one.case.path, exc_info=one.error)
         text = str(plain).removeprefix(f"{one.case.path}: ") if plain else f"{type(one.error).__name__}: {one.error}"
         return {"status": "failed", "error": text.strip().split("\n")[0]}
+
+
+def stages_of(config: Mapping[str, Any], records: Records, boxes: bool) -> Stages:
+    """:class:`Stages` of what a parser holds, which can be pickled, as a parser cannot."""
+    return Stages(ConfigParser(config), records, boxes)
 
 
 @contextmanager

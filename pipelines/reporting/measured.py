@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from transforms import DataError
 
+from ..evaluation.binary_report import BOTTOM
 from ..evaluation.metric_table import OVERLAP, metrics_of
 from ..evaluation.pixels import Pixels
 
@@ -100,6 +103,16 @@ class Measured:
     def by_case(self) -> list[str]:
         """The columns that are metrics of a case, the key first, in the order of the table."""
         return sorted(metrics_of(self.cases), key=lambda name: name != self.key)
+
+    @cached_property
+    def bottom(self) -> npt.NDArray | None:
+        """What the network made of each case's image at its bottom, of shape (cases, features); None if it is not kept.
+
+        It is kept of MONAI's U-Nets, by evaluations of bundles of one class; but not of a cross-validation, whose
+        networks are several.
+        """
+        path = self.folder / BOTTOM
+        return np.load(path)[self.cases.index] if path.is_file() and not self.is_pooled else None
 
     @property
     def marked(self) -> pd.Series | None:

@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from networks import read_about, read_fitted
-from transforms import DataError
+from transforms import DataError, distance
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..calibration.coverage import coverage, predicted
 from ..documents.claim import checklist
+from ..evaluation.binary_report import BOTTOM
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
 from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
 from ..provenance import learnt_from
@@ -209,7 +210,16 @@ def _quality(measured: Measured, fitted: dict[str, Any] | None) -> tuple[pd.Data
     """Predicted beside true Dice of each case, and how well that holds; None where nothing is predicted."""
     if not fitted or not set(fitted["features"]) <= set(measured.cases):
         return None
-    table = predicted(measured.cases.assign(dice=measured.values["dice"]), fitted)
+    cases = measured.cases.assign(dice=measured.values["dice"])
+    if (likeness := fitted.get("likeness")) is not None:
+        if measured.bottom is None:
+            logger.warning(
+                "%s: has no %s, so predicted Dice is not shown: remove the folder, and it is evaluated again",
+                *(measured.folder, BOTTOM),
+            )
+            return None
+        cases["distance"] = distance(measured.bottom, likeness)
+    table = predicted(cases, fitted)
     return table, coverage(table, fitted["level"])
 
 

@@ -37,7 +37,7 @@ NAMES = {
         ConstantLR CosineAnnealingLR OneCycleLR
     """,
     "networks": """
-        ClassicUNet FocalBCEDiceLoss ImageClassifier KnownLoss UNetWithHead VolumeInferer prepare
+        BottomFeatures ClassicUNet FocalBCEDiceLoss ImageClassifier KnownLoss UNetWithHead VolumeInferer prepare
     """,
     "torch.nn.parallel": """
         DistributedDataParallel

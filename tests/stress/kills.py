@@ -17,7 +17,8 @@ import torch
 
 from networks import read_checkpoint
 from pipelines.phantoms.radiographs import draw_phantoms
-from pipelines.prediction.predict import NEVER_ENDED, predict
+from pipelines.prediction.cohort import NEVER_ENDED
+from pipelines.prediction.predict import predict
 from tests.running import Trained, bundle_of, draw, small
 
 from .apart import run_apart, was_killed

@@ -130,6 +130,16 @@ def test_a_terminal_shows_a_bar_that_names_nobody(images, tmp_path, capfd, monke
     assert "ROE_JOHN.dcm: FAILED" in out and "DOE_JANE" not in out  # the bar stands for what is done
 
 
+def test_a_cluster_is_for_folders(call, capsys):
+    line = "predict lungs --input DIR --output OUT --engine ray --address 127.0.0.1:6379"
+    _, settings = call(line, predict, "predict")
+    assert (settings["engine"], settings["address"]) == ("ray", "127.0.0.1:6379")
+    asked = ["predict", "lungs", "--input", "http://a/dicom-web", "--query", "PatientID=1", "--output", "OUT"]
+    for option in (["--engine", "ray"], ["--address", "auto"]):
+        assert main([*asked, *option]) == 2
+        assert f"{option[0]} is for folders of images" in capsys.readouterr().err
+
+
 def test_an_archive_is_asked_for_what_the_query_says(call, misused):
     url = "http://127.0.0.1:8042/dicom-web"
     line = f"predict lungs --input {url} --query PatientID=a=b StudyDate=20260101 --output OUT --store {url}"

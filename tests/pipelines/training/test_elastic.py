@@ -64,7 +64,7 @@ class Machine:
     def __init__(self, port: int, arguments: list[str], log: Path, host: bool = False):
         launcher = ["-m", "torch.distributed.run", "--nnodes=1:2", "--nproc_per_node=1", "--max_restarts=3"]
         launcher += ["--rdzv_id=test", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}"]
-        launcher += [f"--rdzv_conf=last_call_timeout=5,is_host={int(host)}", "--monitor_interval=0.5"]
+        launcher += [f"--rdzv_conf=last_call_timeout=5,read_timeout=300,is_host={int(host)}", "--monitor_interval=0.5"]
         self.log = log
         command, environment = [sys.executable, *launcher, *arguments], {**os.environ, **SEPARATE_STORES}
         with open(log, "w") as stream:
@@ -104,7 +104,7 @@ def test_a_machine_that_is_lost_and_one_that_joins_change_nothing_in_what_is_lea
     (tmp_path / "cohort" / "manifest.json").write_text(json.dumps(manifest))
 
     # each step of the processes takes a moment, so that there is time to come and go
-    pace = "$@train#trainer.add_event_handler(ie.Events.ITERATION_COMPLETED, lambda engine: time.sleep(0.15))"
+    pace = "$@train#trainer.add_event_handler(ie.Events.ITERATION_COMPLETED, lambda engine: time.sleep(0.25))"
     imports = ["$import time", "$import ignite.engine as ie"]
     overlay = {"+imports": imports, "pace": pace, "training": ["$@pace", "$@train#trainer.run()"]}
     (tmp_path / "pace.json").write_text(json.dumps(overlay))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from transforms import CheckFrontald, DataError, PredictDiced, mask_features, predict_dice
+from transforms import CheckFrontald, DataError, PredictDiced, distance, mask_features, predict_dice
 
 # 1 - Dice is twice 1 - expected Dice, and up to a factor of 2 off
 QUALITY = {
@@ -70,3 +70,35 @@ def test_the_transform_adds_it_to_the_check():
     with pytest.raises(DataError, match="holds a damaged quality"):
         PredictDiced("pred", {"slope": 1.0}, 0.5)
     assert PredictDiced("pred", None, 0.5)({"pred": probability}).keys() == {"pred"}
+
+
+LIKENESS = {"mean": [1.0, 10.0], "scale": [0.5, 2.0], "limit": 2.0}
+
+
+def test_the_distance_by_hand():
+    """Off by 2 and by 1 deviations: (4 + 1) / 2."""
+    assert distance([[2.0, 12.0], [1.0, 10.0]], LIKENESS) == pytest.approx([2.5, 0])
+    with pytest.raises(DataError, match="fitted with 2 features of a network, and this one has 3"):
+        distance([1.0, 2.0, 3.0], LIKENESS)
+
+
+@pytest.mark.parametrize(("second", "outside"), [(12.0, True), (10.0, False)])
+def test_of_an_image_unlike_those_of_the_fit_there_is_no_number(second, outside):
+    """Such as one of another hospital, however sure the network is of it."""
+    probability = torch.zeros(1, 20, 20)
+    probability[0, 5:15, 5:15] = 0.97
+    known = {"area": {"seen": [0.2, 0.3], "mean": 0.25, "scale": 0.02}}
+    quality = QUALITY | {"features": known, "likeness": LIKENESS}
+    step = PredictDiced("pred", quality, 0.5, bottom=lambda image: [float(image.max()), second])
+    found = step({"image": torch.full((1, 20, 20), 2.0), "pred": probability})["check"]["quality"]
+    assert found["outside"] is outside and (found["interval"] is None) is outside
+    if outside:
+        assert found["reasons"] == ["the image is unlike those of the fit: 2.50 from them, and up to 2.00 is usual"]
+
+
+def test_a_likeness_needs_the_network_and_all_its_parts():
+    data = {"image": torch.ones(1, 4, 4), "pred": torch.ones(1, 4, 4)}
+    with pytest.raises(DataError, match="PredictDiced has no bottom"):
+        PredictDiced("pred", QUALITY | {"likeness": LIKENESS}, 0.5)(data)
+    with pytest.raises(DataError, match="damaged quality"):
+        PredictDiced("pred", QUALITY | {"likeness": {"mean": [1.0]}}, 0.5)

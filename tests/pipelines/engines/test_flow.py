@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipelines.prediction.flow import cores, flow
+from pipelines.engines.flow import cores, flow
 
 
 class Counted:
