@@ -208,7 +208,8 @@ def test_masks_are_those_of_the_bundle_pixel_by_pixel(of_files, studies, predict
     (file,) = studies.glob(f"{image}.*")
     shutil.copy(file, one)
     expected = mask_in(predicted(bundle, one), image)
-    assert np.array_equal(mask.squeeze(), expected) and expected.mean() > 0
+    assert np.array_equal(mask.squeeze(), expected)
+    assert expected.any() or bundle == "pneumonia"  # which may see nothing in lungs that are drawn
     if image in ("slice", "volume"):  # in its place, and with its third axis
         source = nibabel.load(file)
         assert mask.shape == source.shape
@@ -378,7 +379,8 @@ def test_a_series_in_the_store_gets_its_mask_and_keeps_it(
     answer = of_store.good("POST", f"/infer/{bundle}?image={series}&output=image", data={"params": "{}"})
     mask = array_of(answer.content, ".nii.gz", tmp_path)
     expected = mask_in(predicted(bundle, files[0].parent), "plain" if kind == "radiograph" else files[0].parent.name)
-    assert np.array_equal(mask.squeeze(), expected) and expected.mean() > 0
+    assert np.array_equal(mask.squeeze(), expected)
+    assert expected.any() or bundle == "pneumonia"  # which may see nothing in lungs that are drawn
 
     # saved by a person, it is a DICOM Segmentation of its image, in the image's study
     segments = json.loads((bundles / bundle / "configs" / "metadata.json").read_text())["dicom_segments"]
