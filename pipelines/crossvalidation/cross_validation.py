@@ -28,7 +28,7 @@ from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report
 from .folds import KEPT, check_same_folds, write_folds
-from .kept_test import evaluate_kept
+from .kept_split import evaluate_kept
 from .running import run_bundle
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def cross_validate(
             difference to it, image by image, is reported with its interval too.
         keep_test: whether the manifest's test split stays out of the folds. At the end each fold's model and their
             ensemble are evaluated on it, below ``kept_test``, and what the ensemble gains is the key ``ensemble`` of
-            ``cross_validation.json``, see :func:`~pipelines.crossvalidation.kept_test.compare_with_singles`.
+            ``cross_validation.json``, see :func:`~pipelines.crossvalidation.kept_split.compare_with_singles`.
         overrides: of the configuration.
 
     Returns:

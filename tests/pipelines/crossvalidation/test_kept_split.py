@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from pipelines import Model
-from pipelines.crossvalidation.kept_test import AUC, CHALLENGE, compare_with_singles, evaluate_kept
+from pipelines.crossvalidation.kept_split import AUC, CHALLENGE, compare_with_singles, evaluate_kept
 from pipelines.evaluation.pixels import Pixels
 from tests.running import bundle_of, small, untrained_folds
 
