@@ -68,6 +68,15 @@ def _configuration(
 def _evaluate(bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any) -> None:
     from monai.bundle import run as run_configuration
 
+    from transforms import DataError
+
+    output = Path(overrides.get("output_dir", bundle.root))
+    for folder in (output, *output.absolute().parents):
+        if (folder / "fold_0.json").is_file():
+            raise DataError(
+                f"{output}: is part of the cross-validation in {folder}, whose figures would be replaced by those of "
+                "other weights or images. Give another --output."
+            )
     run_configuration(
         run_id="evaluating",
         config_file=bundle.files(_files(overlays, evaluation)),

@@ -31,6 +31,17 @@ def test_evaluate_measures_the_split_with_the_weights_that_were_asked_for(tmp_pa
     assert "error: gone.pt: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "report", "calibrate"])
+def test_nothing_replaces_the_figures_of_a_cross_validation(cohort, tmp_path, capsys, verb):
+    """Such as those of its ensemble."""
+    (tmp_path / "fold_0.json").write_text("{}")
+    kept = tmp_path / "kept_test" / "ensemble"
+    data = ["--dataset_dir", str(cohort), "--manifest", f"{cohort}/manifest.json"]
+    assert main([verb, "pneumonia", *data, "--output", str(kept)]) == 1
+    assert f"is part of the cross-validation in {tmp_path}" in capsys.readouterr().err
+    assert not kept.exists()
+
+
 def test_report_evaluates_what_is_missing_and_compare_takes_two_evaluations(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     data, out = tmp_path / "data", tmp_path / "out"
