@@ -40,7 +40,8 @@ def bottom_features(network: UNet, images: torch.Tensor) -> torch.Tensor:
 class BottomFeatures:
     """:func:`bottom_features` of single images; a copy shares the network.
 
-    Several threads may use it; it runs the network for one of them at a time.
+    Several threads may use it; it runs the network for one of them at a time. Each thread's last image is kept, so that
+    whoever asks for the same image next does not wait.
 
     Args:
         network: that the features are of.
@@ -49,14 +50,18 @@ class BottomFeatures:
     def __init__(self, network: UNet):
         self.network = network
         self.computing = threading.Lock()
+        self.last = threading.local()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BottomFeatures:
         return self  # nothing in it changes, and a thread needs no network of its own
 
     def __call__(self, image: torch.Tensor) -> list[float]:
-        """Of an image of shape (C, H, W)."""
-        with self.computing:
-            return bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+        """Of an image of shape (C, H, W), which is not changed afterwards."""
+        if getattr(self.last, "image", None) is not image:
+            with self.computing:
+                self.last.features = bottom_features(self.network, torch.as_tensor(image)[None])[0].tolist()
+            self.last.image = image
+        return self.last.features
 
 
 class ImageClassifier:
@@ -65,7 +70,7 @@ class ImageClassifier:
     Several threads may use it, as they may :class:`BottomFeatures`.
 
     Args:
-        network: that the classifier was fitted on the features of.
+        bottom: of the network that the classifier was fitted on the features of.
         fitted: ``weights``, one a feature, and ``bias``, whose sum is the logit of the image being of the kind; and
             ``threshold``, the probability below which it counts as another. None: nothing was fitted.
 
@@ -74,10 +79,10 @@ class ImageClassifier:
         ValueError: from a call, if there are more or fewer weights than features.
     """
 
-    def __init__(self, network: UNet, fitted: Mapping[str, Any] | None):
+    def __init__(self, bottom: BottomFeatures, fitted: Mapping[str, Any] | None):
         if fitted is not None:
             _check(fitted)
-        self.features = BottomFeatures(network)
+        self.bottom = bottom
         self.fitted = fitted
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageClassifier:
@@ -87,7 +92,7 @@ class ImageClassifier:
         """Of an image of shape (C, H, W): the probability that it is of the kind, and the threshold, both 0 to 1."""
         if self.fitted is None:
             return None
-        features = self.features(image)
+        features = self.bottom(image)
         weights = self.fitted["weights"]
         if len(weights) != len(features):
             raise ValueError(f"the classifier has {len(weights)} weights, the network {len(features)} features.")

@@ -74,6 +74,7 @@ MAY_DIFFER = {
             "temperature",
             "threshold_before_temperature",
             "quality",
+            "bottom",
             "checks",
             "outputs",
             "batch_size",

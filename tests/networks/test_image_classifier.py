@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from networks import ImageClassifier, UNetWithHead, WeightsError, bottom_features
+from networks import BottomFeatures, ImageClassifier, UNetWithHead, WeightsError, bottom_features
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +34,24 @@ def test_the_features_are_what_the_lowest_level_gives_when_the_network_runs(netw
 def test_the_probability_is_the_logistic_function_of_the_weighted_features(network):
     image = torch.rand(1, 32, 32)
     weights = [0.1 * number for number in range(16)]
-    probability, threshold = ImageClassifier(network, {"weights": weights, "bias": -0.3, "threshold": 0.2})(image)
+    probability, threshold = ImageClassifier(
+        BottomFeatures(network), {"weights": weights, "bias": -0.3, "threshold": 0.2}
+    )(image)
     logit = float(bottom_features(network, image[None])[0] @ torch.tensor(weights)) - 0.3
     assert probability == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5) and threshold == 0.2
 
 
 def test_nothing_fitted_says_nothing_and_what_does_not_fit_is_refused(network):
-    assert ImageClassifier(network, None)(torch.rand(1, 32, 32)) is None
+    assert ImageClassifier(BottomFeatures(network), None)(torch.rand(1, 32, 32)) is None
     with pytest.raises(ValueError, match="has 1 weights, the network 16 features"):
-        ImageClassifier(network, {"weights": [1.0], "bias": 0.0, "threshold": 0.5})(torch.rand(1, 32, 32))
+        ImageClassifier(BottomFeatures(network), {"weights": [1.0], "bias": 0.0, "threshold": 0.5})(
+            torch.rand(1, 32, 32)
+        )
 
 
 def test_threads_and_copies_give_what_one_gives(network):
     images = [torch.rand(1, 32, 32) for _ in range(16)]
-    classifier = ImageClassifier(network, {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
+    classifier = ImageClassifier(BottomFeatures(network), {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
     alone = [classifier(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(copy.deepcopy(classifier), images)) == alone
@@ -67,7 +71,7 @@ def test_threads_and_copies_give_what_one_gives(network):
 )
 def test_a_damaged_one_is_refused_before_any_image(network, fitted, names):
     with pytest.raises(WeightsError, match=f"a damaged classifier: its {names}\\. .* or fit it again"):
-        ImageClassifier(network, fitted)
+        ImageClassifier(BottomFeatures(network), fitted)
 
 
 def test_the_network_is_one_threads_at_a_time(network):
@@ -80,9 +84,20 @@ def test_the_network_is_one_threads_at_a_time(network):
 
     hooks = [network.model[0].register_forward_pre_hook(enter)]
     hooks.append(network.model[0].register_forward_hook(lambda module, given, output: inside.pop() and None))
-    classifier = ImageClassifier(network, {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
+    classifier = ImageClassifier(BottomFeatures(network), {"weights": [0.5] * 16, "bias": 0.0, "threshold": 0.5})
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda image: copy.deepcopy(classifier)(image), [torch.rand(1, 32, 32)] * 8))
+        list(pool.map(lambda image: copy.deepcopy(classifier)(image), [torch.rand(1, 32, 32) for _ in range(8)]))
     for hook in hooks:
         hook.remove()
     assert most == [1] * 8
+
+
+def test_who_asks_for_the_same_image_next_does_not_wait(network):
+    passes = []
+    hook = network.model[0].register_forward_pre_hook(lambda module, given: passes.append(1) and None)
+    bottom, images = BottomFeatures(network), [torch.rand(1, 32, 32) for _ in range(2)]
+    first = bottom(images[0])
+    assert bottom(images[0]) == first and len(passes) == 1
+    assert bottom(images[1]) != first and len(passes) == 2
+    assert bottom(images[0]) == first and len(passes) == 3
+    hook.remove()

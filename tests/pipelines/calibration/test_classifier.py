@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from networks import ImageClassifier, bottom_features
+from networks import BottomFeatures, ImageClassifier, bottom_features
 from pipelines import draw_phantoms
 from pipelines.__main__ import main
 from pipelines.bundle import Bundle
@@ -102,7 +102,9 @@ def test_features_are_those_that_a_prediction_judges_by(folder, inference):
     np.testing.assert_allclose(rows[1], bottom_features(inference.network, image[None])[0], rtol=1e-4, atol=1e-5)
     fitted = {"weights": [0.01] * 320, "bias": 0.1, "threshold": 0.5}
     logit = 0.01 * rows[1].sum() + 0.1
-    assert ImageClassifier(inference.network, fitted)(image)[0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-3)
+    assert ImageClassifier(BottomFeatures(inference.network), fitted)(image)[0] == pytest.approx(
+        1 / (1 + np.exp(-logit)), rel=1e-3
+    )
 
 
 def test_images_are_turned_as_asked(folder, tmp_path, inference):
