@@ -104,7 +104,7 @@ def test_evaluation_leaves_metrics_and_pictures_without_identities(trained, capl
     more = (
         {"confusion_matrix.csv", "confusion_matrix.png", "roc.png"}
         if rows == "cases.csv"
-        else {"pixels.npz", "masks.npz"}
+        else {"pixels.npz", "masks.npz", "bottom.npy"}
     )
     more |= {"boxes.json"} if trained.name == "pneumonia" else set()
     assert set(os.listdir(report)) == {"metrics.json", "metrics.csv", rows} | pictures | more
