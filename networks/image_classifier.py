@@ -53,7 +53,7 @@ class BottomFeatures:
         self.last = threading.local()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BottomFeatures:
-        return self  # nothing in it changes, and a thread needs no network of its own
+        return self  # what changes in it is each thread's own, and a thread needs no network of its own
 
     def __call__(self, image: torch.Tensor) -> list[float]:
         """Of an image of shape (C, H, W), which is not changed afterwards."""
@@ -84,9 +84,6 @@ class ImageClassifier:
             _check(fitted)
         self.bottom = bottom
         self.fitted = fitted
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ImageClassifier:
-        return self  # nothing in it changes, and a thread needs no network of its own
 
     def __call__(self, image: torch.Tensor) -> tuple[float, float] | None:
         """Of an image of shape (C, H, W): the probability that it is of the kind, and the threshold, both 0 to 1."""
