@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +35,7 @@ SETTINGS |= {"unknown_spacing": "reader#unknown_spacing"}
 SHOWN: tuple[str, ...] = ("split", "overlays", "evaluation", "image_size", "unknown_spacing", "force_weights")
 SHOWN += ("folds", "seed", "epochs", "threshold", "keep_test")
 PLACES = {"trained": "OTHER"}
+OVERRIDES = "overrides"
 
 
 def evaluated(
@@ -181,7 +183,9 @@ def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:
     words = ["python -m pipelines", verb, bundle, "--dataset_dir DATA --manifest manifest.json"]
     for name, value in shown_settings(settings).items():
         option = f"--{name}"
-        if value is not None and value is not False and value != []:
+        if name == OVERRIDES:
+            words += [f"--override {key} {shlex.quote(str(given))}" for key, given in value.items()]
+        elif value is not None and value is not False and value != []:
             told = " ".join(map(str, value)) if isinstance(value, list) else str(value)
             words.append(
                 f"{option} {PLACES[name]}" if name in PLACES else option if value is True else f"{option} {told}"
@@ -190,15 +194,27 @@ def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:
 
 
 def shown_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's settings that name no file, by their option; of some that do, whether they were given."""
+    """Those of a command's settings that name no file, by their option; of some that do, whether they were given.
+
+    What overrides another key of a configuration is under OVERRIDES; a text there, which may name a file, is VALUE.
+    """
     shown: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for key, value in settings.items():
         name = key.rpartition("#")[2]
         if name in PLACES and value is not None:
             shown[name] = True
         elif name in SHOWN:
             shown[name] = list(value) if isinstance(value, tuple) else value
-    return shown
+        elif name not in PLACES and key not in LEFT_OUT:
+            others[key] = value if name == "_target_" else _without_text(value)
+    return shown | ({OVERRIDES: others} if others else {})
+
+
+def _without_text(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_text(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else "VALUE"
 
 
 def _hash(content: Any) -> str:

@@ -23,6 +23,7 @@ from ..evaluation.binary_metrics import summarise
 from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
+from ..evaluation.rsna_score import CHALLENGE, average_precisions
 from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
 from ..provenance import shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
@@ -134,7 +135,13 @@ def cross_validate(
         for name, value in summarise(measured, len(measured), threshold).items()
         if "_by_batch_of_" not in name  # which are of the order of one list
     }
-    write_metrics(metrics, output_dir, evaluated | {"threshold": threshold})
+    evaluated |= {"threshold": threshold}
+    if (output_dir / "boxes.json").is_file():
+        confidence = parser.get_parsed_content("box_confidence")
+        boxes = json.loads((output_dir / "boxes.json").read_text(encoding="utf-8"))
+        metrics[CHALLENGE] = average_precisions(**boxes, confidence=confidence)[counted].mean()
+        evaluated |= {"box_confidence": confidence}
+    write_metrics(metrics, output_dir, evaluated)
     positives = measured[measured["tp"] + measured["fn"] > 0]
     _draw(output_dir, folders, positives["dice"], images_of(entries, dataset_dir), parser)
     result: dict[str, Any] = {"folds": folds, "seed": seed, "images": len(measured), "positives": len(positives)}

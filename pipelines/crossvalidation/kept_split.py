@@ -14,8 +14,9 @@ from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..ensembles.weights import ensemble_overlay
+from ..evaluation.binary_metrics import AUC
 from ..evaluation.metric_table import OVERLAP
-from ..evaluation.rsna_score import image_average_precision
+from ..evaluation.rsna_score import CHALLENGE, average_precisions
 from ..provenance import is_of
 from ..reporting.comparison import read_images
 from ..reporting.intervals import Interval, mean_interval
@@ -23,8 +24,6 @@ from .running import run_bundle
 
 logger = logging.getLogger(__name__)
 
-AUC = "image_roc_auc_over_all"
-CHALLENGE = "challenge_mean_average_precision_over_images_with_boxes_or_predictions"
 
 
 def evaluate_kept(
@@ -118,6 +117,4 @@ def _told(name: str, each: Sequence[Interval], others: Mapping[str, Interval]) -
 def _challenge(folder: Path, confidence: float) -> pd.Series:
     """The challenge's score of each image."""
     boxes = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
-    pairs = zip(boxes["found"], boxes["truth"], strict=True)
-    scores = [image_average_precision([box for box in found if box[0] >= confidence], true) for found, true in pairs]
-    return pd.Series(scores, dtype=float)
+    return average_precisions(**boxes, confidence=confidence)

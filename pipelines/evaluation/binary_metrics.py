@@ -13,6 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from .metric_table import OVERLAP, dice, mean_surface, measure_overlap, measure_surface, ratio
 
+AUC = "image_roc_auc_over_all"  # of the images' scores
+
 
 def image_row(
     probability: np.ndarray, truth: np.ndarray, threshold: float, spacing: Sequence[float] | None = None
@@ -86,7 +88,7 @@ def summarise(rows: pd.DataFrame, batch_size: int, threshold: float) -> dict[str
             negatives["fp"].sum(), (negatives["fp"] + negatives["tn"]).sum()
         ),
         "false_positive_rate_by_image_over_negatives": ratio((called & ~positive).sum(), (~positive).sum()),
-        "image_roc_auc_over_all": roc_auc_score(positive, rows["score"]) if both else float("nan"),
+        AUC: roc_auc_score(positive, rows["score"]) if both else float("nan"),
         "image_sensitivity_over_positives": ratio((called & positive).sum(), positive.sum()),
         "image_specificity_over_negatives": ratio((~called & ~positive).sum(), (~positive).sum()),
         **mean_surface(rows, "image"),

@@ -30,7 +30,7 @@ from .binary_metrics import image_row, summarise
 from .binary_pictures import Packed, draw_chosen, keep_masks, pack
 from .metric_table import known_spacing, patients_of, write_metrics
 from .pixels import Pixels, count_pixels, gather
-from .rsna_score import mean_average_precision
+from .rsna_score import CHALLENGE, average_precisions
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +140,8 @@ class EvaluationReport:
         metrics = summarise(counted, self.batch_size, self.threshold)
         if all("boxes" in entry for entry in self.data):
             boxes = {"found": self.found, "truth": [entry["boxes"] for entry in self.data]}
-            sure = [[box for box in found if box[0] >= self.box_confidence] for found in self.found]
-            score = mean_average_precision(sure, boxes["truth"])
-            metrics["challenge_mean_average_precision_over_images_with_boxes_or_predictions"] = score
+            metrics[CHALLENGE] = average_precisions(**boxes, confidence=self.box_confidence).mean()
+            self.evaluated["box_confidence"] = self.box_confidence
             with atomic_write(self.folder / "boxes.json") as file:
                 json.dump(boxes, file)
         gather([self.pixels[number] for number in counted.index]).keep(self.folder / "pixels.npz")

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from transforms import Box
+
+CHALLENGE = "challenge_mean_average_precision_over_images_with_boxes_or_predictions"  # the score of a set of images
 
 IOU_THRESHOLDS = tuple(np.round(np.arange(0.4, 0.8, 0.05), 2))  # 0.40, 0.45, ... 0.75
 
@@ -69,14 +72,19 @@ def match_boxes(
     return matched
 
 
-def mean_average_precision(
-    found: Sequence[Sequence[tuple[float, Box]]], truth: Sequence[Sequence[Sequence[float]]]
-) -> float:
-    """The challenge's score of a set of images: the mean over those that have a box or a prediction.
+def average_precisions(
+    found: Sequence[Sequence[tuple[float, Box]]], truth: Sequence[Sequence[Sequence[float]]], confidence: float = 0.0
+) -> pd.Series:
+    """The challenge's score of each image of a set; that of the set is their mean.
+
+    Args:
+        found: of each image, boxes with their confidence.
+        truth: of each image, the true boxes, ``[x, y, width, height]``.
+        confidence: that a box must have to count.
 
     Returns:
-        0 to 1; not a number if no image has either.
+        0 to 1; not a number of an image without a box and a prediction.
     """
-    scores = [image_average_precision(f, t) for f, t in zip(found, truth, strict=True)]
-    counted = [score for score in scores if score is not None]
-    return float(np.mean(counted)) if counted else float("nan")
+    pairs = zip(found, truth, strict=True)
+    scores = [image_average_precision([box for box in boxes if box[0] >= confidence], true) for boxes, true in pairs]
+    return pd.Series(scores, dtype=float)

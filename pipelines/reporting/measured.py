@@ -14,9 +14,12 @@ import pandas as pd
 
 from transforms import DataError
 
+from ..evaluation.binary_metrics import AUC
 from ..evaluation.binary_report import BOTTOM
 from ..evaluation.metric_table import OVERLAP, metrics_of
 from ..evaluation.pixels import Pixels
+from ..evaluation.rsna_score import CHALLENGE, average_precisions
+from .intervals import Figure, Interval, area_under_roc, figure_interval, mean_of
 
 TABLES = ("images.csv", "cases.csv")  # of bundles of one class, and of several
 
@@ -126,3 +129,41 @@ class Measured:
         if self.marked is not None:
             table.loc[self.marked == 0, list(OVERLAP)] = float("nan")
         return table
+
+    @cached_property
+    def _challenge(self) -> pd.Series | None:
+        """The challenge's score of each case, where its boxes and the confidence that one must have are known."""
+        if self.boxes is None or "box_confidence" not in self.evaluated:
+            return None
+        kept = {name: [boxes[case] for case in self.cases.index] for name, boxes in self.boxes.items()}
+        scores = average_precisions(**kept, confidence=self.evaluated["box_confidence"])
+        return scores.set_axis(self.cases.index)
+
+    def image_figures(self, inside: pd.Series | None = None) -> dict[str, tuple[Figure, pd.Series]]:
+        """What tells of whole images and not of pixels, as far as it is defined.
+
+        Args:
+            inside: which cases; None: all.
+
+        Returns:
+            the area under the ROC curve and the challenge's score, by the names that metrics have: each with the cases
+            that its interval hangs on, see :func:`~pipelines.reporting.intervals.figure_interval`.
+        """
+        if self.marked is None:
+            return {}
+        inside = pd.Series(True, index=self.cases.index) if inside is None else inside
+        positive, found = self.marked[inside] > 0, dict[str, tuple[Figure, pd.Series]]()
+        if 0 < positive.sum() < len(positive):
+            fewer = positive if positive.mean() <= 0.5 else ~positive
+            found[AUC] = area_under_roc(self.cases["score"][inside], positive), fewer
+        if self._challenge is not None and (scores := self._challenge[inside]).notna().any():
+            found[CHALLENGE] = mean_of(scores), scores.notna()
+        return found
+
+    def image_intervals(self, inside: pd.Series | None = None) -> dict[str, Interval]:
+        """The same with their intervals."""
+        patients = self.cases["patient"] if inside is None else self.cases["patient"][inside]
+        return {
+            name: figure_interval(figure, patients, counted)
+            for name, (figure, counted) in self.image_figures(inside).items()
+        }

@@ -126,6 +126,7 @@ def write_pooled_report(
     measured = Measured.read(Path(folder))
     settings = measured.evaluated["settings"]
     overlays = ", ".join(settings["overlays"] + settings["evaluation"]) or "no overlay"
+    overlays += "".join(f", {key} {value}" for key, value in settings.get("overrides", {}).items())
     facts = {
         "bundle": bundle.metadata["name"],
         "weights": f"{bundle.metadata['version']}, a model for each of {settings['folds']} folds",
@@ -158,6 +159,9 @@ def _write(
     if measured.marked is not None:
         groups = groups.assign(**{"size of the truth": sizes(measured.marked)})
     by = by_group(values[measured.key], patients, groups)
+    parts = measured.cases[["fold"]] if measured.is_pooled else pd.DataFrame()
+    folds = by_group(values[measured.key], patients, parts)
+    whole = measured.image_intervals()
     calibration = _calibration(measured, chosen, fitted.get("temperature"))
     quality = _quality(measured, fitted.get("quality"))
     facts = facts | {"cases": len(values), "patients": int(patients.nunique())}
@@ -167,7 +171,9 @@ def _write(
         "evaluated": measured.evaluated,
         "metrics": measured.metrics,
         "means_by_case": {name: interval.as_dict() for name, interval in intervals.items()},
-        "groups": [{"by": name, "value": value, **interval.as_dict()} for name, value, interval in by],
+        "intervals": {name: interval.as_dict() for name, interval in whole.items()},
+        "groups": [_told(measured, group, groups) for group in by],
+        "folds": [_told(measured, fold, parts) for fold in folds],
         "calibration": calibration,
         "predicted_dice": quality[1] if quality else None,
         "in_sample": fitted.get("in_sample"),
@@ -179,9 +185,9 @@ def _write(
         measured,
         intervals,
         title=f"{bundle.metadata['name']}: {facts['split'].partition(',')[0]} of {facts['data']}",
-        summary=summary(facts, measured, intervals),
+        summary=summary(facts, measured, intervals | whole),
         beware=beware(intervals[measured.key], by, measured.key, result),
-        charts=_charts(measured, chosen, threshold, about, result, quality, by, intervals),
+        charts=_charts(measured, chosen, threshold, about, result, quality, by + folds, intervals),
         claim=checklist(bundle, overlays, about, manifest, result),
     )
     with atomic_write(measured.folder / "report.json") as file:
@@ -190,6 +196,15 @@ def _write(
         file.write(page)
     logger.info("wrote %s", measured.folder / "report.html")
     return measured.folder / "report.html"
+
+
+def _told(measured: Measured, group: Group, groups: pd.DataFrame) -> dict[str, Any]:
+    by, value, interval = group
+    images = measured.image_intervals(groups[by].astype(str) == value)
+    return {
+        **{"by": by, "value": value, **interval.as_dict()},
+        "intervals": {name: found.as_dict() for name, found in images.items()},
+    }
 
 
 def _calibration(measured: Measured, chosen: Measured | None, stored: float | None) -> dict[str, float]:

@@ -19,12 +19,14 @@ def summary(facts: Mapping[str, Any], measured: Measured, intervals: Mapping[str
     Args:
         facts: of the model and the data, by name; those that are empty are left out.
         measured: the evaluation.
-        intervals: of the means of its metrics by case.
+        intervals: of the means of its metrics by case, and of those of whole images.
     """
     lines = [(name.replace("_", " "), str(value)) for name, value in facts.items() if value != ""]
     if measured.marked is not None:
         lines.append(("cases with a finding", str(int((measured.marked > 0).sum()))))
-    return [*lines, (f"mean {measured.key} by case".replace("_", " "), str(intervals[measured.key]))]
+    lines.append((f"mean {measured.key} by case".replace("_", " "), str(intervals[measured.key])))
+    names = (name for name in intervals if name not in measured.by_case)
+    return [*lines, *((name.replace("_", " "), str(intervals[name])) for name in names)]
 
 
 def beware(
