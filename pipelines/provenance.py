@@ -196,25 +196,25 @@ def shown_command(verb: str, bundle: str, settings: Mapping[str, Any]) -> str:
 def shown_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's settings that name no file, by their option; of some that do, whether they were given.
 
-    What overrides another key of a configuration is under OVERRIDES; a text there, which may name a file, is VALUE.
+    Under OVERRIDES are keys of a configuration; a text as a value, which may name a file, is VALUE.
     """
     shown: dict[str, Any] = {}
-    others: dict[str, Any] = {}
     for key, value in settings.items():
         name = key.rpartition("#")[2]
         if name in PLACES and value is not None:
             shown[name] = True
         elif name in SHOWN:
             shown[name] = list(value) if isinstance(value, tuple) else value
-        elif name not in PLACES and key not in LEFT_OUT:
-            others[key] = value if name == "_target_" else _without_text(value)
-    return shown | ({OVERRIDES: others} if others else {})
+        elif name == OVERRIDES:
+            told = {key: value[key] for key in value if key not in LEFT_OUT}
+            shown |= {name: {key: _without_text(key, one) for key, one in told.items()}} if told else {}
+    return shown
 
 
-def _without_text(value: Any) -> Any:
+def _without_text(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_without_text(one) for one in value]
-    return value if value is None or isinstance(value, bool | int | float) else "VALUE"
+        return [_without_text(key, one) for one in value]
+    return value if isinstance(value, bool | int | float) or not value or key.endswith("_target_") else "VALUE"
 
 
 def _hash(content: Any) -> str:

@@ -228,13 +228,17 @@ def add_card(parser: ArgumentParser) -> None:
     add_bundle(parser)
     text = "the folder of a report, of an evaluation's split or of a cross-validation: a column of the table each"
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help=text)
+    text = "two such folders, as compare takes them: what was tried in the place of A; may be repeated"
+    parser.add_argument("--tried", nargs=2, action="append", default=(), metavar=("A", "B"), help=text)
 
 
-def run_card(bundle: str, folders: Sequence[str]) -> None:
+def run_card(bundle: str, folders: Sequence[str], tried: Sequence[tuple[str, str]]) -> None:
     from ..bundle import Bundle
-    from ..documents.card import fill_card
+    from ..documents.card import Tried, fill_card
+    from ..reporting.comparison import compare_folders
 
-    fill_card(Bundle.find(bundle, to_change=True), folders)
+    compared = [Tried(Path(first), Path(second), compare_folders(first, second)) for first, second in tried]
+    fill_card(Bundle.find(bundle, to_change=True), folders, compared)
 
 
 EVALUATE = Verb("evaluate", "measure a bundle's model on one split of a manifest", add_arguments, run)

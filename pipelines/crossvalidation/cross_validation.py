@@ -25,14 +25,16 @@ from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
 from ..evaluation.rsna_score import CHALLENGE, average_precisions
 from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
-from ..provenance import shown_command, shown_settings, surroundings_of
+from ..provenance import OVERRIDES, shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
-from ..reporting.report import write_pooled_report
+from ..reporting.report import write_pooled_report, write_report
 from .folds import KEPT, check_same_folds, write_folds
 from .kept_split import evaluate_kept
 from .running import run_bundle
 
 logger = logging.getLogger(__name__)
+
+OPTIONS = ("epochs", "reader#unknown_spacing")  # of the command, which override the configuration
 
 
 def cross_validate(
@@ -75,8 +77,9 @@ def cross_validate(
         against: the output folder of another cross-validation with the same manifest, folds and seed: the mean
             difference to it, image by image, is reported with its interval too.
         keep_test: whether the manifest's test split stays out of the folds. At the end each fold's model and their
-            ensemble are evaluated on it, below ``kept_test``, and what the ensemble gains is the key ``ensemble`` of
-            ``cross_validation.json``, see :func:`~pipelines.crossvalidation.kept_split.compare_with_singles`.
+            ensemble are evaluated on it, below ``kept_test``, where the ensemble has a report of its own; what it
+            gains is the key ``ensemble`` of ``cross_validation.json``, see
+            :func:`~pipelines.crossvalidation.kept_split.compare_with_singles`.
         overrides: of the configuration.
 
     Returns:
@@ -94,7 +97,8 @@ def cross_validate(
     chosen = {"folds": folds, "seed": seed, "overlays": list(overlays), "evaluation": list(evaluation)}
     if keep_test:
         chosen["keep_test"] = True
-    given = {**chosen, "trained": trained, **overrides}
+    given = {**chosen, "trained": trained, **{key: overrides[key] for key in OPTIONS if key in overrides}}
+    given |= {OVERRIDES: {key: value for key, value in overrides.items() if key not in OPTIONS}}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
     manifests = write_folds(content, output_dir, chosen)
@@ -153,14 +157,18 @@ def cross_validate(
     for name, value in [*result.items(), *intervals.items()]:
         logger.info("%s: %s", name, value)
     result |= {name: interval.as_dict() for name, interval in intervals.items()}
+    command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
     if keep_test:
         models = [Path(trained or output_dir) / f"fold_{number}" / "models" / "model.pt" for number in range(folds)]
         settings = {"manifest": output_dir / KEPT, "dataset_dir": dataset_dir, "seed": seed, **overrides}
         settings |= {"overlays": list(overlays), "evaluation": list(evaluation)}
         result["ensemble"] = evaluate_kept(bundle, output_dir / "kept_test", models, evaluating, settings)
+        of_ensemble = output_dir / "kept_test" / "ensemble" / "test"
+        write_report(
+            bundle, of_ensemble, output_dir / KEPT, dataset_dir, weights=models, overlays=overlays, command=command
+        )
     with atomic_write(output_dir / "cross_validation.json") as file:
         json.dump(result, file, indent=2)
-    command = f"{shown_command('crossvalidate', bundle.name, given)} --output OUT"
     write_pooled_report(bundle, output_dir, content, entries, dataset_dir, command)
     return result
 

@@ -25,7 +25,6 @@ from .running import run_bundle
 logger = logging.getLogger(__name__)
 
 
-
 def evaluate_kept(
     bundle: Bundle, folder: Path, models: Sequence[Path], names: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ from scipy.stats import permutation_test
 from transforms import DataError
 
 from ..evaluation.metric_table import OVERLAP, SURFACE, metrics_of
-from .intervals import BATCH, RESAMPLES, Interval, mean_interval
-from .measured import read_cases
+from .intervals import BATCH, RESAMPLES, Figure, Interval, figure_interval, mean_interval
+from .measured import Measured, read_cases
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,40 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice") -> 
         int((gain > 0).sum()),
         int((gain < 0).sum()),
     )
+
+
+def compare_folders(first: os.PathLike | str, second: os.PathLike | str) -> dict[str, dict[str, Any]]:
+    """What a model card tells of two models on the same cases.
+
+    Args:
+        first: the folder of an evaluation or of a cross-validation, of a bundle of one class.
+        second: another model's.
+
+    Returns:
+        Dice by case, and what both have of :meth:`~pipelines.reporting.measured.Measured.image_figures`, by metric:
+        ``first``, ``second`` and their ``difference``, with intervals as JSON has them; and ``p`` of Dice.
+
+    Raises:
+        DataError: as :func:`read_images`, :func:`compare` and :meth:`~pipelines.reporting.measured.Measured.read`.
+    """
+    dice = compare(read_images(first), read_images(second))
+    found: dict[str, dict[str, Any]] = {
+        dice.metric: {name: getattr(dice, name).as_dict() for name in ("first", "second", "difference")} | {"p": dice.p}
+    }
+    one, two = (Measured.read(Path(folder)) for folder in (first, second))
+    figures, patients = (one.image_figures(), two.image_figures()), one.cases["patient"]
+    for name in (name for name in figures[0] if name in figures[1]):
+        (before, counted), (after, also) = (known[name] for known in figures)
+        found[name] = {
+            "first": figure_interval(before, patients, counted).as_dict(),
+            "second": figure_interval(after, patients, also).as_dict(),
+            "difference": figure_interval(_less(after, before), patients, counted | also).as_dict(),
+        }
+    return found
+
+
+def _less(figure: Figure, other: Figure) -> Figure:
+    return lambda counts: figure(counts) - other(counts)
 
 
 def _shorter_is_better(metric: str) -> bool:

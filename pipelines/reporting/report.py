@@ -25,7 +25,7 @@ from ..documents.claim import checklist
 from ..evaluation.binary_report import BOTTOM
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
 from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
-from ..provenance import learnt_from
+from ..provenance import learnt_from, weights_hash
 from ..resuming.sample import found_of
 from ..training.curves import curves
 from .binary_charts import binary_charts
@@ -52,7 +52,7 @@ def write_report(
     dataset_dir: os.PathLike | str,
     split: str = "test",
     validation: os.PathLike | str | None = None,
-    weights: os.PathLike | str | None = None,
+    weights: os.PathLike | str | Sequence[os.PathLike | str] | None = None,
     overlays: Sequence[str] = (),
     command: str = "",
 ) -> Path:
@@ -66,7 +66,7 @@ def write_report(
         split: of the manifest.
         validation: the folder of the evaluation of the validation split, for the curve of thresholds and the
             temperature. None: the report has neither.
-        weights: of the model; None: the bundle's.
+        weights: of the model; None: the bundle's. Of an ensemble, those of its models, for which nothing is fitted.
         overlays: of the bundle, which the model was trained with.
         command: that makes the report again, without names of files.
 
@@ -85,24 +85,27 @@ def write_report(
             f"{folder}: holds {len(measured.cases)} cases, the {split} list of {manifest} has {len(entries)}. "
             "Give the manifest and the split that were evaluated."
         )
-    weights = Path(weights) if weights is not None else bundle.weights
-    about = read_about(weights, measured.evaluated.get("weights"))
+    weights = bundle.weights if weights is None else weights
+    models = [Path(weights)] if isinstance(weights, str | os.PathLike) else [Path(path) for path in weights]
+    single = models[0] if len(models) == 1 else None
+    about = read_about(models[0], measured.evaluated.get("weights"))
     facts = {
         "bundle": bundle.metadata["name"],
-        "weights": bundle.algorithm(weights).version if weights.is_file() else "unknown",
+        "weights": _version(bundle, models),
         "trained_on": about.get("trained_on", "unknown"),
         "data": content["name"],
         "split": f"{split}, of a manifest divided {content['split']}{left_out(measured.left_out)}",
         "command": command,
     }
     learnt = learnt_from(about.get("trained_images"), content, dataset_dir, split)
-    fitted = read_fitted(weights)
+    fitted = read_fitted(single) if single else {}
+    more = {"trained_images": learnt, "ensemble": None if single else len(models)}
     if fitted:
         sample = fitted.get("calibrated_images")  # what earlier versions fitted tells its data by name alone
         named = fitted.get("calibrated_on", "").startswith(f"{content['name']}, {split}")
         fitted["in_sample"] = named if sample is None else found_of(sample, images_of(entries, dataset_dir)) > 0
     described = describe(entries, Path(dataset_dir))
-    return _write(bundle, overlays, about, fitted, content, facts, measured, chosen, described, learnt)
+    return _write(bundle, overlays, about, fitted, content, facts, measured, chosen, described, more)
 
 
 def write_pooled_report(
@@ -138,7 +141,16 @@ def write_pooled_report(
         "command": command,
     }
     described = describe([entry for entry in entries if is_counted(entry)], Path(dataset_dir))
-    return _write(bundle, settings["overlays"], {}, {}, manifest, facts, measured, None, described, None)
+    more = {"trained_images": None, "ensemble": None}
+    return _write(bundle, settings["overlays"], {}, {}, manifest, facts, measured, None, described, more)
+
+
+def _version(bundle: Bundle, models: Sequence[Path]) -> str:
+    if not all(path.is_file() for path in models):
+        return "unknown"
+    if len(models) == 1:
+        return bundle.algorithm(models[0]).version
+    return f"{bundle.metadata['version']}, weights {str(weights_hash(models))[:12]} of {len(models)} models"
 
 
 def _write(
@@ -151,7 +163,7 @@ def _write(
     measured: Measured,
     chosen: Measured | None,
     groups: pd.DataFrame,
-    learnt: dict[str, int] | None,
+    more: dict[str, Any],
 ) -> Path:
     values, patients = measured.values, measured.cases["patient"]
     intervals = {name: mean_interval(values[name], patients) for name in measured.by_case}
@@ -178,7 +190,7 @@ def _write(
         "predicted_dice": quality[1] if quality else None,
         "in_sample": fitted.get("in_sample"),
         "left_out": measured.left_out,
-        "trained_images": learnt,
+        **more,
     }
     threshold = measured.evaluated.get("threshold", bundle.read(["inference"]).get("threshold", 0.5))
     page = render(
