@@ -16,7 +16,7 @@ from scipy.stats import permutation_test
 from transforms import DataError
 
 from ..evaluation.metric_table import OVERLAP, SURFACE, metrics_of
-from .intervals import BATCH, RESAMPLES, Figure, Interval, figure_interval, mean_interval
+from .intervals import BATCH, RESAMPLES, Interval, Statistic, figure_interval, mean_interval
 from .measured import Measured, read_cases
 
 
@@ -148,8 +148,8 @@ def compare_folders(first: os.PathLike | str, second: os.PathLike | str) -> dict
     return found
 
 
-def _less(figure: Figure, other: Figure) -> Figure:
-    return lambda counts: figure(counts) - other(counts)
+def _less(statistic: Statistic, other: Statistic) -> Statistic:
+    return lambda counts: statistic(counts) - other(counts)
 
 
 def _shorter_is_better(metric: str) -> bool:

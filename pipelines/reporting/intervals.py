@@ -19,7 +19,7 @@ MANY = 2_000  # patients, from which on skewness no longer matters, and correcti
 BATCH = 2**24  # drawn numbers in memory at a time
 
 # Of how often each case counts, of shape (..., cases), the figure, of shape (...); not a number where there is none
-Figure: TypeAlias = Callable[[npt.NDArray], npt.NDArray]
+Statistic: TypeAlias = Callable[[npt.NDArray], npt.NDArray]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def mean_interval(values: pd.Series, patients: pd.Series, seed: int = 0) -> Inte
     return Interval(mean, low, high, cases, count)
 
 
-def area_under_roc(scores: pd.Series, positive: pd.Series) -> Figure:
+def area_under_roc(scores: pd.Series, positive: pd.Series) -> Statistic:
     """The area under the ROC curve, of cases that count more than once: ties count half (Hanley and McNeil 1982).
 
     Args:
@@ -108,7 +108,7 @@ def area_under_roc(scores: pd.Series, positive: pd.Series) -> Figure:
     return area
 
 
-def mean_of(values: pd.Series) -> Figure:
+def mean_of(values: pd.Series) -> Statistic:
     """The mean of cases that count more than once; those that are not a number are left out."""
     known = values.notna().to_numpy()
     numbers = values.to_numpy()[known].astype(float)
@@ -120,11 +120,11 @@ def mean_of(values: pd.Series) -> Figure:
     return mean
 
 
-def figure_interval(figure: Figure, patients: pd.Series, counted: pd.Series, seed: int = 0) -> Interval:
+def figure_interval(statistic: Statistic, patients: pd.Series, counted: pd.Series, seed: int = 0) -> Interval:
     """A figure of all cases, or the difference of two, and its 95 % interval, as :func:`mean_interval` has it.
 
     Args:
-        figure: of the cases.
+        statistic: the figure.
         patients: of each case, who it is of.
         counted: cases that the interval hangs on, by which ``cases`` and ``patients`` are told: for an area under the
             ROC curve, where those with a finding are fewer than those without, the former, and else the latter.
@@ -135,7 +135,7 @@ def figure_interval(figure: Figure, patients: pd.Series, counted: pd.Series, see
     """
     numbers, found = pd.factorize(patients)
     cases, count = int(counted.sum()), int(patients[counted].nunique())
-    value = float(figure(np.ones(len(patients))))
+    value = float(statistic(np.ones(len(patients))))
     if len(found) < 2 or np.isnan(value):
         return Interval(value, np.nan, np.nan, cases, count)
 
@@ -143,7 +143,7 @@ def figure_interval(figure: Figure, patients: pd.Series, counted: pd.Series, see
         rows = np.moveaxis(places, axis, -1)
         flat = rows.reshape(-1, rows.shape[-1]).astype(int)
         counts = np.stack([np.bincount(row, minlength=len(found)) for row in flat])
-        return figure(counts[:, numbers].astype(float)).reshape(rows.shape[:-1])
+        return statistic(counts[:, numbers].astype(float)).reshape(rows.shape[:-1])
 
     low, high = _bootstrap((np.arange(len(found)),), drawn, len(found), 8 * len(patients), seed)
     return Interval(value, low, high, cases, count)

@@ -19,7 +19,7 @@ from ..evaluation.binary_report import BOTTOM
 from ..evaluation.metric_table import OVERLAP, metrics_of
 from ..evaluation.pixels import Pixels
 from ..evaluation.rsna_score import CHALLENGE, average_precisions
-from .intervals import Figure, Interval, area_under_roc, figure_interval, mean_of
+from .intervals import Interval, Statistic, area_under_roc, figure_interval, mean_of
 
 TABLES = ("images.csv", "cases.csv")  # of bundles of one class, and of several
 
@@ -139,7 +139,7 @@ class Measured:
         scores = average_precisions(**kept, confidence=self.evaluated["box_confidence"])
         return scores.set_axis(self.cases.index)
 
-    def image_figures(self, inside: pd.Series | None = None) -> dict[str, tuple[Figure, pd.Series]]:
+    def image_figures(self, inside: pd.Series | None = None) -> dict[str, tuple[Statistic, pd.Series]]:
         """What tells of whole images and not of pixels, as far as it is defined.
 
         Args:
@@ -152,7 +152,7 @@ class Measured:
         if self.marked is None:
             return {}
         inside = pd.Series(True, index=self.cases.index) if inside is None else inside
-        positive, found = self.marked[inside] > 0, dict[str, tuple[Figure, pd.Series]]()
+        positive, found = self.marked[inside] > 0, dict[str, tuple[Statistic, pd.Series]]()
         if 0 < positive.sum() < len(positive):
             fewer = positive if positive.mean() <= 0.5 else ~positive
             found[AUC] = area_under_roc(self.cases["score"][inside], positive), fewer
