@@ -133,9 +133,12 @@ def test_an_evaluation_that_does_not_tell_is_not_taken(files, cohort, tmp_path, 
 def test_a_command_is_shown_without_names_of_files():
     given = {"folds": 2, "overlays": ["a", "b"], "evaluation": (), "reader#unknown_spacing": "pixels"}
     given |= {"trained": "out_smith_john", "cache_dir": "smith", "weights": "smith.pt", "epochs": None}
+    overrides = {"loss#batch": True, "optimizer#_target_": "torch.optim.Adam", "lungs_weights": "smith.pt"}
+    given["overrides"] = {**overrides, "cache_dir": "smith", "network_def#channels": [4, 8]}
     assert shown_command("crossvalidate", "lungs", given) == (
         "python -m pipelines crossvalidate lungs --dataset_dir DATA --manifest manifest.json --folds 2 --overlays a b "
-        "--unknown_spacing pixels --trained OTHER"
+        "--unknown_spacing pixels --trained OTHER --override loss#batch True --override optimizer#_target_ "
+        "torch.optim.Adam --override lungs_weights VALUE --override network_def#channels '[4, 8]'"
     )
     assert "smith" not in json.dumps(shown_settings(given)) and shown_settings(given)["trained"] is True
 

@@ -204,4 +204,4 @@ def test_what_cannot_be_calibrated_is_told(cohort, tmp_path, capsys, monkeypatch
 
 def test_card_takes_the_folders_of_reports(call):
     given, settings = call("card lungs eval/test eval/validation", card, "fill_card")
-    assert given == ["lungs", ["eval/test", "eval/validation"]] and settings == {}
+    assert given == ["lungs", ["eval/test", "eval/validation"], []] and settings == {}

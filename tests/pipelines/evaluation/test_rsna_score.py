@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.evaluation.rsna_score import (
     IOU_THRESHOLDS,
+    average_precisions,
     box_iou,
     image_average_precision,
-    mean_average_precision,
 )
 
 TRUE = [0.0, 0.0, 10.0, 10.0]
@@ -50,5 +50,12 @@ def test_average_precision_of_an_image(found, truth, score):
 
 def test_mean_leaves_out_images_with_neither_box_nor_prediction():
     found = [[(0.9, TRUE)], [], [(0.7, TRUE)]]
-    assert mean_average_precision(found, [[TRUE], [], []]) == pytest.approx((1 + 0) / 2)
-    assert np.isnan(mean_average_precision([[]], [[]]))
+    assert average_precisions(found, [[TRUE], [], []]).mean() == pytest.approx((1 + 0) / 2)
+    assert np.isnan(average_precisions([[]], [[]]).mean())
+
+
+def test_boxes_below_the_confidence_do_not_count():
+    found, truth = [[(0.9, TRUE), (0.3, [50, 50, 5, 5])], [(0.3, TRUE)]], [[TRUE], []]
+    assert list(average_precisions(found, truth)) == pytest.approx([1 / 2, 0])
+    scores = average_precisions(found, truth, confidence=0.5)
+    assert scores[0] == 1 and np.isnan(scores[1])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
+from sklearn.metrics import roc_auc_score
 
-from pipelines.reporting.comparison import compare, draw_comparison, read_images
+from pipelines.evaluation.binary_metrics import AUC
+from pipelines.evaluation.rsna_score import CHALLENGE
+from pipelines.reporting.comparison import compare, compare_folders, draw_comparison, read_images
 from transforms import DataError
 
 
@@ -73,6 +78,40 @@ def test_overlap_is_compared_over_positives_and_shorter_distances_are_better():
     assert (found.better, found.worse) == (3, 0) and found.difference.mean == pytest.approx(-1)
     with pytest.raises(DataError, match=r"dise: no such metric of cases\. Give one of dice"):
         compare(first, first, "dise")
+
+
+def evaluation(folder, scores, found):
+    """Of four images with a box and four without, three of each, a patient each."""
+    folder.mkdir()
+    scores, found = np.tile(scores, 3), np.tile(found, 3)
+    positive = np.arange(24) % 2 == 0
+    table = cases(np.where(positive, scores, np.nan))
+    table = table.assign(tp=np.where(positive, 5, 0), fn=np.where(positive, 3, 0), score=scores)
+    table.to_csv(folder / "images.csv", index=False)
+    box = [0, 0, 10, 10]
+    boxes = {"found": [[[0.9, box]] if hit else [] for hit in found], "truth": [[box] if one else [] for one in positive]}
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    (folder / "metrics.json").write_text(json.dumps({"evaluated": {"box_confidence": 0.5}}))
+    return folder
+
+
+def test_figures_of_whole_images_are_compared_case_by_case(tmp_path):
+    positive = np.arange(8) % 2 == 0
+    scores = [np.array([0.9, 0.5, 0.3, 0.4, 0.8, 0.1, 0.2, 0.6]), np.array([0.9, 0.1, 0.7, 0.2, 0.8, 0.3, 0.4, 0.6])]
+    first = evaluation(tmp_path / "a", scores[0], [1, 1, 0, 0, 0, 0, 0, 0])
+    second = evaluation(tmp_path / "b", scores[1], [1, 0, 1, 0, 0, 0, 0, 0])
+    found = compare_folders(first, second)
+    areas = [roc_auc_score(positive, score) for score in scores]
+    assert [found[AUC][name]["mean"] for name in ("first", "second")] == pytest.approx(areas)
+    assert found[AUC]["difference"]["mean"] == pytest.approx(areas[1] - areas[0])
+    assert found[AUC]["difference"]["low"] < areas[1] - areas[0] < found[AUC]["difference"]["high"]
+    # of the first, one of four boxes is found and one is false: 1 / 5; of the second, two of four: 2 / 4
+    means = [found[CHALLENGE][name]["mean"] for name in ("first", "second", "difference")]
+    assert means == pytest.approx([1 / 5, 2 / 4, 3 / 10])
+    dice = [score[positive].mean() for score in scores]
+    assert found["dice"]["difference"]["mean"] == pytest.approx(dice[1] - dice[0])
+    assert found["dice"]["p"] == compare(read_images(first), read_images(second)).p
+    assert list(found) == ["dice", AUC, CHALLENGE]
 
 
 def test_the_figure_has_a_point_a_case():

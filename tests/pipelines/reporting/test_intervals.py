@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, rankdata
+from sklearn.metrics import roc_auc_score
 
 from pipelines.reporting import intervals
-from pipelines.reporting.intervals import mean_interval
+from pipelines.reporting.intervals import area_under_roc, figure_interval, mean_interval, mean_of
 
 
 def test_where_each_patient_has_one_case_it_is_scipy_s_of_the_mean():
@@ -48,6 +49,62 @@ def test_what_is_counted(values, patients, expected):
     assert (found.mean, found.cases, found.patients) == pytest.approx(expected)
     assert np.isnan(found.low) == (expected[2] < 2) and not found.is_sure
     assert "too few to be sure" in str(found)
+
+
+def images(count=80, patients=60):
+    """Scores with ties, whether each image is positive, and of whom it is."""
+    draw = np.random.default_rng(4)
+    positive = pd.Series(draw.random(count) < 0.4)
+    scores = pd.Series(np.round(draw.normal(positive, 1), 1))
+    return scores, positive, pd.Series(draw.integers(0, patients, count))
+
+
+def test_the_area_counts_cases_as_often_as_they_are_drawn():
+    scores, positive, _ = images()
+    counts = np.random.default_rng(5).integers(0, 4, (3, len(scores))).astype(float)
+    expected = [roc_auc_score(positive, scores, sample_weight=row) for row in counts]
+    assert area_under_roc(scores, positive)(counts) == pytest.approx(expected)
+    assert np.isnan(area_under_roc(scores, positive)(positive.to_numpy(float)))  # no negative is drawn
+
+
+def test_the_interval_of_an_area_is_scipy_s_with_areas_by_ranks():
+    scores, positive, _ = images()
+
+    def area(score, inside):
+        ranks, count = rankdata(score)[inside], inside.sum()
+        return (ranks.sum() - count * (count + 1) / 2) / (count * (len(inside) - count))
+
+    theirs = bootstrap(
+        (scores, positive), area, paired=True, vectorized=False, n_resamples=4999, rng=np.random.default_rng(7)
+    ).confidence_interval
+    found = figure_interval(area_under_roc(scores, positive), pd.Series(range(80)), positive)
+    assert found.mean == pytest.approx(roc_auc_score(positive, scores))
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+    assert (found.cases, found.patients) == (positive.sum(), positive.sum())
+
+
+def test_images_of_one_patient_are_drawn_together():
+    scores, positive, _ = images()
+    once = figure_interval(area_under_roc(scores, positive), pd.Series(range(80)), positive)
+    scores, positive = (pd.concat([column] * 5, ignore_index=True) for column in (scores, positive))
+    copied = figure_interval(area_under_roc(scores, positive), pd.Series(list(range(80)) * 5), positive)
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
+    assert (copied.cases, copied.patients) == (5 * once.cases, once.patients)
+
+
+def test_a_mean_has_the_same_interval_either_way():
+    values = pd.Series(np.random.default_rng(2).beta(4, 1, 60))
+    values[::7] = np.nan
+    patients = pd.Series(np.arange(60) // 2)
+    one, other = mean_interval(values, patients), figure_interval(mean_of(values), patients, values.notna())
+    assert (other.mean, other.cases, other.patients) == (pytest.approx(one.mean), one.cases, one.patients)
+    assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=0.003)
+
+
+def test_an_area_that_is_the_same_in_all_draws_has_no_ends():
+    positive = pd.Series([False, False, False, True, True, True])
+    found = figure_interval(area_under_roc(pd.Series(range(6)), positive), pd.Series(range(6)), positive)
+    assert found.mean == 1 and np.isnan(found.low) and found.as_dict()["high"] is None
 
 
 def test_nothing_has_no_mean():
