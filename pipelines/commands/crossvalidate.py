@@ -37,7 +37,8 @@ def run(bundle: str, override: Sequence[tuple[str, str]] = (), **settings: Any) 
 
     found = Bundle.find(bundle, to_change=True)
     check_unknown_spacing(found, settings)
-    cross_validate(found, **settings, **_overrides(found, override, settings))
+    overrides = _overrides(found, override, settings) if override else {}
+    cross_validate(found, **settings, **overrides)
 
 
 def _overrides(bundle: Bundle, given: Sequence[tuple[str, str]], settings: dict[str, Any]) -> dict[str, Any]:

@@ -229,7 +229,7 @@ def add_card(parser: ArgumentParser) -> None:
     text = "the folder of a report, of an evaluation's split or of a cross-validation: a column of the table each"
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help=text)
     text = "two such folders, as compare takes them: what was tried in the place of A; may be repeated"
-    parser.add_argument("--tried", nargs=2, action="append", default=(), metavar=("A", "B"), help=text)
+    parser.add_argument("--tried", nargs=2, action="append", default=[], metavar=("A", "B"), help=text)
 
 
 def run_card(bundle: str, folders: Sequence[str], tried: Sequence[tuple[str, str]]) -> None:

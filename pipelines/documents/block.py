@@ -42,17 +42,19 @@ def block(figures: Mapping[str, Any]) -> str:
     lines = table(["", *(column["title"] for column in columns)], rows)
     groups = [line for name in (None, *BY_GROUP) for line in by_group(columns, name)]
     comparisons = tried(figures.get("tried", []), columns)
+    drawn = [
+        f"**{column['title']}: phantoms, drawn by the project**: shows that it runs, nothing about patients."
+        for column in columns
+        if column["data"] == PHANTOMS
+    ]
     notes = ["", "In brackets 95 % intervals, by a bootstrap over patients (bias-corrected and accelerated)."]
     if any("†" in line for line in [*lines, *groups]):
         notes.append(f"† Fewer than {FEW} patients: the interval may be too narrow.")
     if any(column.get("intervals", {}).get(AUC) for column in columns):
         notes.append("Of a ROC curve those with a finding count or those without, whichever are fewer.")
-    notes += [
-        f"**{column['title']}**: phantoms, drawn by the project: shows that it runs, nothing about patients."
-        for column in columns
-        if column["data"] == PHANTOMS
-    ]
-    return "\n".join([*lines, *notes, *groups, *comparisons, "", *map(_source, columns)])
+    return "\n".join(
+        [*drawn, *([""] if drawn else []), *lines, *notes, *groups, *comparisons, "", *map(_source, columns)]
+    )
 
 
 def _means(columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -109,7 +111,7 @@ def _beware(columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     learnt = [column.get("trained_images") or {} for column in columns]
     return [
         [
-            "**beware**: the weights learnt from images that are measured, of a sample looked for",
+            "**beware**: of a sample of the images that the weights learnt from, so many are measured",
             *(f"{found['measured']} of {found['sample']}" if found.get("measured") else "" for found in learnt),
         ],
         [

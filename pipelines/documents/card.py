@@ -146,7 +146,7 @@ def _titled(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         told = column["evaluated"]
         models = [f"ensemble of {column['ensemble']} models"] if column.get("ensemble") else []
         title = ", ".join([told["split"], *models, *_changes(told.get("settings", {}))])
-        several = len({other["data"] for other in columns}) > 1
+        several = len({other["data"] for other in columns}) > 1 or column["data"] == PHANTOMS
         titled.append({**column, "title": f"{title} of {column['data']}" if several else title})
     return titled
 

@@ -61,19 +61,18 @@ def tried(comparisons: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[st
     if not comparisons:
         return []
     names = list(dict.fromkeys(name for one in comparisons for name in one["metrics"]))
+    tested = {name for one in comparisons for name, found in one["metrics"].items() if "p" in found}
     head = ["tried", "against", "cases of patients"]
     for name in names:
-        head += [words(full(name, columns)), "difference"]
-        head += ["p"] if any("p" in one["metrics"].get(name, {}) for one in comparisons) else []
+        head += [words(full(name, columns)), "difference", *(["p"] if name in tested else [])]
     rows = []
     for one in comparisons:
         first = next(iter(one["metrics"].values()))["difference"]
         row = [one["title"], one["against"], f"{first['cases']} of {first['patients']}"]
         for name in names:
             found = one["metrics"].get(name)
-            row += [f"{number(found['second']['mean'])}, not {number(found['first']['mean'])}" if found else ""]
-            row += [_difference(found["difference"]) if found else ""]
-            row += [f"{found['p']:.4f}" if found and "p" in found else ""] if head[len(row)] == "p" else []
+            cells = _compared(found) if found else ["", "", ""]
+            row += cells if name in tested else cells[:2]
         rows.append(row)
     text = "What was tried: differences case by case on the same cases; p by exchanging patients."
     sources = [f"- {one['title']}, against {one['against']}: {_made(one)}" for one in comparisons]
@@ -85,9 +84,14 @@ def _made(one: Mapping[str, Any]) -> str:
     return f"data {one['data']}, {one['split']}; manifest {one['manifest'][:12]}; {one['date']}; {commands}"
 
 
-def _difference(found: Mapping[str, Any]) -> str:
-    ends = "" if found["low"] is None else f" ({found['low']:+.4f} to {found['high']:+.4f})"
-    return f"{found['mean']:+.4f}{ends}{_few(found)}"
+def _compared(found: Mapping[str, Any]) -> list[str]:
+    less = found["difference"]
+    ends = "" if less["low"] is None else f" ({less['low']:+.4f} to {less['high']:+.4f})"
+    return [
+        f"{number(found['second']['mean'])}, not {number(found['first']['mean'])}",
+        f"{less['mean']:+.4f}{ends}{_few(less)}",
+        f"{found['p']:.4f}" if "p" in found else "",
+    ]
 
 
 def full(name: str, columns: Sequence[Mapping[str, Any]]) -> str:

@@ -142,7 +142,8 @@ def figure_interval(statistic: Statistic, patients: pd.Series, counted: pd.Serie
     def drawn(places: npt.NDArray, axis: int) -> npt.NDArray:
         rows = np.moveaxis(places, axis, -1)
         flat = rows.reshape(-1, rows.shape[-1]).astype(int)
-        counts = np.stack([np.bincount(row, minlength=len(found)) for row in flat])
+        own = flat + len(found) * np.arange(len(flat))[:, None]  # places of each draw's own counts
+        counts = np.bincount(own.ravel(), minlength=len(flat) * len(found)).reshape(len(flat), len(found))
         return statistic(counts[:, numbers].astype(float)).reshape(rows.shape[:-1])
 
     low, high = _bootstrap((np.arange(len(found)),), drawn, len(found), 8 * len(patients), seed)

@@ -89,7 +89,10 @@ def evaluation(folder, scores, found):
     table = table.assign(tp=np.where(positive, 5, 0), fn=np.where(positive, 3, 0), score=scores)
     table.to_csv(folder / "images.csv", index=False)
     box = [0, 0, 10, 10]
-    boxes = {"found": [[[0.9, box]] if hit else [] for hit in found], "truth": [[box] if one else [] for one in positive]}
+    boxes = {
+        "found": [[[0.9, box]] if hit else [] for hit in found],
+        "truth": [[box] if one else [] for one in positive],
+    }
     (folder / "boxes.json").write_text(json.dumps(boxes))
     (folder / "metrics.json").write_text(json.dumps({"evaluated": {"box_confidence": 0.5}}))
     return folder

@@ -71,7 +71,7 @@ def test_the_interval_of_an_area_is_scipy_s_with_areas_by_ranks():
     scores, positive, _ = images()
 
     def area(score, inside):
-        ranks, count = rankdata(score)[inside], inside.sum()
+        ranks, count = rankdata(score)[inside > 0], inside.sum()
         return (ranks.sum() - count * (count + 1) / 2) / (count * (len(inside) - count))
 
     theirs = bootstrap(
