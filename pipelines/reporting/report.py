@@ -33,7 +33,7 @@ from .charts import Chart, chart, distribution, forest, predicted_against_true
 from .intervals import Interval, mean_interval
 from .measured import Measured
 from .page import render
-from .subgroups import Group, by_group, describe, sizes
+from .subgroups import Group, by_group, describe, group_of, sizes
 from .summary import beware, summary
 
 logger = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ def _write(
 
 def _told(measured: Measured, group: Group, groups: pd.DataFrame) -> dict[str, Any]:
     by, value, interval = group
-    images = measured.image_intervals(groups[by].astype(str) == value)
+    images = measured.image_intervals(group_of(groups[by]) == value)
     return {
         **{"by": by, "value": value, **interval.as_dict()},
         "intervals": {name: found.as_dict() for name, found in images.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from .intervals import Interval, mean_interval
 AGES = (0, 18, 40, 65, 200)
 AGE_BANDS = ("under 18", "18 to 39", "40 to 64", "65 and over")
 TAGS = {"sex": "PatientSex", "view": "ViewPosition", "age": "PatientAge", "maker": "Manufacturer"}
+UNKNOWN = "not known"
 SIZES = ("smallest third", "middle third", "largest third")
 
 Group: TypeAlias = tuple[str, str, Interval]  # what patients are grouped by, its value, and the mean of these
@@ -52,10 +54,14 @@ def _header(root: Path, image: str | list[str]) -> dict[str, str | None]:
 
 
 def age_band(age: str | None) -> str | None:
-    """The band of an age as DICOM writes it, such as ``045Y`` or ``006M`` (PS3.5 6.2, AS)."""
-    if not age or not age[:-1].isdigit() or age[-1] not in "DWMY":
+    """The band of an age as DICOM writes it, such as ``045Y`` or ``006M`` (PS3.5 6.2, AS).
+
+    Up to three digits without a unit, as some files have them against the standard, are years.
+    """
+    found = re.fullmatch(r"(\d{1,3})([DWMY]?)", age or "")
+    if found is None:
         return None
-    years = int(age[:-1]) / {"D": 365, "W": 52, "M": 12, "Y": 1}[age[-1]]
+    years = int(found[1]) / {"D": 365, "W": 52, "M": 12, "Y": 1, "": 1}[found[2]]
     return AGE_BANDS[int(np.digitize(years, AGES[1:-1]))] if years < AGES[-1] else None
 
 
@@ -68,7 +74,7 @@ def sizes(truth: pd.Series) -> pd.Series:
 
 
 def by_group(values: pd.Series, patients: pd.Series, groups: pd.DataFrame) -> list[Group]:
-    """The mean of each group, by column and value, in the order of the values.
+    """The mean of each group, by column and value, in the order of the values; last of those of whom it is not known.
 
     Args:
         values: one a case; not a number where it has none.
@@ -77,11 +83,16 @@ def by_group(values: pd.Series, patients: pd.Series, groups: pd.DataFrame) -> li
     """
     found = []
     for name in groups:
-        known = groups[name].astype(object)
-        order = [value for value in (*AGE_BANDS, *SIZES) if (known == value).any()]
-        order += sorted(set(known.dropna()) - set(order))
+        of = group_of(groups[name])
+        order = [value for value in (*AGE_BANDS, *SIZES) if (of == value).any()]
+        order += [*sorted(set(of) - {*order, UNKNOWN}), UNKNOWN]
         for value in order:
-            inside = (known == value).to_numpy() & values.notna().to_numpy()
+            inside = (of == value).to_numpy() & values.notna().to_numpy()
             if inside.any():
-                found.append((str(name), str(value), mean_interval(values[inside], patients[inside])))
+                found.append((str(name), value, mean_interval(values[inside], patients[inside])))
     return found
+
+
+def group_of(column: pd.Series) -> pd.Series:
+    """The value of each case as text, UNKNOWN where there is none."""
+    return column.astype(object).where(column.notna(), UNKNOWN).astype(str)

@@ -44,6 +44,14 @@ def test_each_image_is_tested_once_and_patients_stay_apart(phantoms, tmp_path, m
         tested += people[2]
     assert len(set(tested)) == 12
 
+    report, metrics = (read_described(tmp_path / "a" / f"{kind}.json", kind, "") for kind in ("report", "metrics"))
+    assert [(fold["value"], fold["mean"]) for fold in report["folds"]] == [
+        (str(number), pytest.approx(table["dice"].mean())) for number, table in images.groupby("fold")
+    ]
+    overrides = metrics["evaluated"]["settings"]["overrides"]
+    assert overrides == {key: value for key, value in SMALL.items() if key != "epochs"}
+    assert "--override image_size 32" in report["command"] and "image_size 32" in report["split"]
+
     # given once more, nothing is trained anew; other settings of the evaluation take the models that are there
     model = tmp_path / "a" / "fold_0" / "models" / "model.pt"
     written = model.stat().st_mtime_ns
@@ -87,6 +95,9 @@ def test_the_ensemble_is_measured_on_a_test_split_that_no_fold_has(phantoms, tmp
     images = pd.read_csv(tmp_path / "cv" / "kept_test" / "ensemble" / "test" / "images.csv")
     assert dice["ensemble"]["mean"] == pytest.approx(images["dice"].mean()) and len(dice["singles"]) == 2
     report = read_described(tmp_path / "cv" / "report.json", "report", "")
+    of_ensemble = read_described(tmp_path / "cv" / "kept_test" / "ensemble" / "test" / "report.json", "report", "")
+    assert (of_ensemble["ensemble"], of_ensemble["cases"], of_ensemble["trained_on"]) == (2, kept, "phantoms")
+    assert of_ensemble["weights"].endswith(" of 2 models") and of_ensemble["means_by_case"]["dice"] == dice["ensemble"]
     assert "--keep_test" in report["command"] and "of the patients of training and validation of a" in report["split"]
 
     small = {key: value for key, value in SMALL.items() if key != "epochs"}

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from pipelines.bundle import Bundle
-from pipelines.documents.card import BEGIN, END, fill_card, stale
+from pipelines.documents.card import BEGIN, END, Tried, fill_card, stale
 from pipelines.provenance import surroundings, weights_hash
 from pipelines.schemas import read_described
 from tests.conftest import ROOT
@@ -97,19 +97,78 @@ def test_what_does_not_agree_is_named(bundle, tmp_path):
     assert "figures.json: is missing" in stale(found)[0]
 
 
+SETTINGS = {"overlays": ["usual_way"], "evaluation": [], "overrides": {"loss#batch": True}, "epochs": 3}
+
+
 def test_of_a_cross_validation(bundle, tmp_path):
     """It is of no weights that are shipped, and says of too few patients that they are."""
     folder = report(tmp_path / "cv", bundle, "cross-validation", means_by_case={"dice": mean(0.5, 0.4, 0.6, 12)})
     content = json.loads((folder / "report.json").read_text())
-    content["evaluated"] |= {"weights": None, "settings": {"overlays": ["usual_way"], "evaluation": []}}
+    content["evaluated"] |= {"weights": None, "settings": SETTINGS}
     (folder / "report.json").write_text(json.dumps(content))
     fill_card(bundle, [folder])
     card, found = bundle.card.read_text(), Bundle(bundle.root)
-    assert "| | cross-validation, `usual_way` |" in card and "| 0.500 (0.400 to 0.600) † |" in card
+    assert "| | cross-validation, `usual_way`, `loss#batch True` |" in card and "| 0.500 (0.400 to 0.600) † |" in card
     assert "† Fewer than 30 patients" in card and "a model a fold" in card
     assert found.metadata["eval_metrics"] == {} and json.loads(bundle.figures.read_text())["weights"] is None
     bundle.weights.unlink()
     assert stale(found) == []
+
+
+def changed(folder, **evaluated):
+    path = folder / "report.json"
+    content = json.loads(path.read_text())
+    content["evaluated"] |= evaluated
+    path.write_text(json.dumps(content))
+    return folder
+
+
+def test_what_was_tried_is_told_with_what_was_given(bundle, tmp_path):
+    """Of cross-validations the overlays, the overrides and what else differs; of evaluations the weights."""
+    metrics = {"dice": {name: mean(value, None, None) for name, value in (("first", 0.4), ("second", 0.5))}}
+    metrics["dice"] |= {"difference": mean(0.1, 0.05, 0.15), "p": 0.01}
+    plain = {"overlays": [], "evaluation": [], "epochs": 5}
+    before = changed(report(tmp_path / "a", bundle), weights=None, settings=plain)
+    after = changed(report(tmp_path / "b", bundle), weights=None, settings=SETTINGS)
+    test = report(tmp_path / "test", bundle)
+    other = changed(report(tmp_path / "other", bundle), weights="b" * 64)
+    fill_card(bundle, [test], [Tried(before, after, metrics), Tried(test, other, metrics)])
+    told = read_described(bundle.figures, "figures", "")["tried"]
+    assert [(one["title"], one["against"]) for one in told] == [
+        ("`usual_way`, `loss#batch True`, `--epochs 3`", "`--epochs 5`"),
+        (f"weights {'b' * 12}", f"weights {weights_hash(bundle.weights)[:12]}"),
+    ]
+    assert "0.500, not 0.400 | +0.1000 (+0.0500 to +0.1500) | 0.0100 |" in bundle.card.read_text()
+    assert stale(Bundle(bundle.root)) == []
+    figures = json.loads(bundle.figures.read_text())
+    figures["tried"][0]["metrics"]["dice"]["p"] = 0.02
+    bundle.figures.write_text(json.dumps(figures))
+    assert "its figures are not those of figures.json" in stale(Bundle(bundle.root))[0]
+
+
+def test_phantoms_are_taken_where_no_weights_are_shipped_and_give_no_eval_metrics(bundle, tmp_path):
+    drawn = changed(report(tmp_path / "drawn", bundle, data="phantoms"), weights="b" * 64)
+    with pytest.raises(DataError, match="is of weights bbbbbbbbbbbb"):
+        fill_card(bundle, [drawn])
+    of_patients = changed(report(tmp_path / "test", bundle), weights="b" * 64)
+    bundle.weights.unlink()
+    with pytest.raises(DataError, match=r"model\.pt are None"):
+        fill_card(bundle, [of_patients])
+    fill_card(bundle, [drawn])
+    figures, card = json.loads(bundle.figures.read_text()), bundle.card.read_text()
+    assert figures["weights"] is None and Bundle(bundle.root).metadata["eval_metrics"] == {}
+    assert "| | test of phantoms |" in card and "shows that it runs, nothing about patients" in card
+    assert stale(Bundle(bundle.root)) == []
+    bundle.weights.write_bytes(b"of one's own")  # trained by whoever has a clone
+    assert stale(Bundle(bundle.root)) == []
+
+
+def test_an_ensemble_is_of_no_weights_that_are_shipped(bundle, tmp_path):
+    folder = changed(report(tmp_path / "ensemble", bundle, ensemble=3), weights="b" * 64)
+    fill_card(bundle, [folder])
+    card = bundle.card.read_text()
+    assert "| | test, ensemble of 3 models |" in card and f"weights {'b' * 12} of 3 models, trained on here" in card
+    assert Bundle(bundle.root).metadata["eval_metrics"] == {} and stale(Bundle(bundle.root)) == []
 
 
 def test_what_is_refused(bundle, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import torch
 from monai.data import DataLoader, Dataset
@@ -20,6 +21,8 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines import EvaluationReport, datalist, draw_phantoms
 from pipelines.bundle import Bundle
+from pipelines.evaluation.binary_metrics import AUC
+from pipelines.evaluation.rsna_score import CHALLENGE
 from pipelines.manifests.manifest import images_of
 from pipelines.provenance import weights_hash
 from pipelines.reporting.report import write_report
@@ -81,6 +84,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def views_of(evaluated):
+    """Of the test split, as the headers say."""
+    root, data = evaluated
+    entries = json.loads((root / "manifest.json").read_text())["test"]
+    return [pydicom.dcmread(Path(data) / entry["image"], stop_before_pixels=True).ViewPosition for entry in entries]
+
+
 def test_figures_are_those_of_the_table(page, evaluated):
     folder = evaluated[0] / "out" / "test"
     report, cases = json.loads((folder / "report.json").read_text()), pd.read_csv(folder / "images.csv")
@@ -89,6 +99,17 @@ def test_figures_are_those_of_the_table(page, evaluated):
     assert dice["mean"] == pytest.approx(cases["dice"][positive].mean()) and dice["cases"] == positive.sum()
     assert dice["patients"] == cases["patient"][positive].nunique() and dice["low"] < dice["mean"] < dice["high"]
     assert (report["cases"], report["patients"]) == (30, 15)
+    metrics, negatives = report["metrics"], (~positive).sum()
+    for name in (AUC, CHALLENGE):
+        found = report["intervals"][name]
+        assert found["mean"] == pytest.approx(metrics[name]) and found["low"] < found["mean"] < found["high"]
+    assert report["intervals"][AUC]["cases"] == min(positive.sum(), negatives)
+    views = pd.Series(views_of(evaluated))
+    for group in (group for group in report["groups"] if group["by"] == "view"):
+        inside = views == group["value"]
+        area = roc_auc_score(positive[inside], cases["score"][inside])
+        assert group["intervals"][AUC]["mean"] == pytest.approx(area)
+    assert report["folds"] == [] and report["ensemble"] is None
     thirds = [group for group in report["groups"] if group["by"] == "size of the truth"]
     assert sum(group["cases"] for group in thirds) == positive.sum()
     assert f"Area {roc_auc_score(positive, cases['score']):.3f}" in page

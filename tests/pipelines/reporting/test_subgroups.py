@@ -21,6 +21,9 @@ from tests.conftest import write_radiograph
         ("300M", "18 to 39"),
         ("010D", "under 18"),
         ("999Y", None),
+        ("51", "40 to 64"),
+        ("0451", None),
+        ("45X", None),
         ("old", None),
         ("", None),
         (None, None),
@@ -63,6 +66,8 @@ def test_means_by_group():
     assert [(name, value, interval.mean, interval.cases) for name, value, interval in found] == [
         ("sex", "F", 0.2, 1),
         ("sex", "M", 0.4, 1),
+        ("sex", "not known", 0.9, 1),
         ("age", "18 to 39", 0.4, 1),
         ("age", "65 and over", 0.2, 1),
+        ("age", "not known", 0.9, 1),
     ]
