@@ -23,6 +23,7 @@ from ..phantoms.cohort import NAME as PHANTOMS
 from ..provenance import OVERRIDES, weights_hash
 from ..schemas import URN, read_described
 from .block import block
+from .tables import FEWEST
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,14 @@ def _column(bundle: Bundle, folder: Path) -> dict[str, Any]:
             f"{folder}: is of weights {str(report['evaluated']['weights'])[:12]}, and {bundle.weights} are "
             f"{str(digest)[:12]}. Evaluate these: the card is theirs."
         )
-    return report
+    return report | {name: [_without_few(group) for group in report.get(name, [])] for name in ("groups", "folds")}
+
+
+def _without_few(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a group without the figures of a handful of patients, who might be known by it."""
+    told = {**group} if group["patients"] >= FEWEST else {**group, **dict.fromkeys(("mean", "low", "high"))}
+    inner = group.get("intervals", {})
+    return told | ({"intervals": {name: _without_few(found) for name, found in inner.items()}} if inner else {})
 
 
 def _titled(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 USUAL = {"dice": "Dice", "iou": "IoU", "roc_auc": "ROC AUC", "hausdorff": "Hausdorff"}
 FEW = 30  # patients, as pipelines.reporting.intervals.ENOUGH
+FEWEST = 5  # patients of a group that a card, which is passed on, tells a figure of
+FOLD = "fold"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -37,18 +39,22 @@ def by_group(columns: Sequence[Mapping[str, Any]], name: str | None) -> list[str
     having = [place for place, groups in enumerate(found) if any(groups.values())]
     if not having:
         return []
+    known = dict.fromkeys(group for groups in sorted(found, key=len, reverse=True) for group in groups)
+    order = [*(by for by in dict.fromkeys(by for by, _ in known) if by != FOLD), FOLD]
     key = name or full(next(iter(columns[having[0]]["means_by_case"])), columns)
     rows = [
         [f"{by}: {value}", *(_counted(found[place].get((by, value))) for place in having)]
-        for by, value in dict.fromkeys(group for groups in found for group in groups)
+        for by, value in sorted(known, key=lambda group: order.index(group[0]))
     ]
     titles = [columns[place]["title"] for place in having]
     return ["", f"{words(key)}, by group; cases of patients:", "", *table(["", *titles], rows)]
 
 
 def _counted(found: Mapping[str, Any] | None) -> str:
+    if found is None or not found["patients"]:
+        return ""
     told = interval(found)
-    return f"{told}, {found['cases']} of {found['patients']}" if found and told else ""
+    return f"{told}, {found['cases']} of {found['patients']}" if told else f"fewer than {FEWEST} patients"
 
 
 def tried(comparisons: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]]) -> list[str]:

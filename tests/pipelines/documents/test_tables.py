@@ -42,7 +42,19 @@ def test_groups_and_folds_of_the_columns_that_have_any():
         "| --- | --- |",
         "| view: AP | 0.800 (0.700 to 0.900) †, 20 of 18 |",
     ]
+    none = group("view", "AP", found(None, None, None, 4, 4))
+    assert by_group([column("a", [none, few])], None)[-2] == "| view: AP | fewer than 5 patients |"
     assert by_group([column("b")], None) == by_group([column("b")], AUC) == []
+
+
+def test_groups_stay_together_and_folds_come_last():
+    sex = [group("sex", value, found(0.5)) for value in ("F", "M")]
+    young = group("age", "under 18", found(0.5))
+    old = group("age", "65 and over", found(0.5))
+    fold = group("fold", "0", found(0.5))
+    lines = by_group([column("a", [sex[0], old]), column("b", [*sex, young, old], [fold]), column("c", [young])], None)
+    names = [line.split(" | ")[0][2:] for line in lines if ": " in line and line.startswith("| ")]
+    assert names == ["sex: F", "sex: M", "age: under 18", "age: 65 and over", "fold: 0"]
 
 
 def compared(first, second, difference, **more):
