@@ -31,8 +31,8 @@ def test_groups_and_folds_of_the_columns_that_have_any():
         "",
         "| | a | c |",
         "| --- | --- | --- |",
-        "| view: AP | 0.600 (0.500 to 0.700), 50 of 40 | |",
         "| view: PA | | 0.300 (0.200 to 0.400) †, 12 of 10 |",
+        "| view: AP | 0.600 (0.500 to 0.700), 50 of 40 | |",
         "| fold: 0 | | 0.550, 50 of 40 |",
     ]
     assert by_group(columns, AUC)[1:] == [
