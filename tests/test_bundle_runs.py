@@ -29,6 +29,7 @@ from transforms import CTReader
 ON_INFERENCE = {"submission", "in_lungs"}
 ON_EVALUATION = {"in_lungs"}
 NEEDS_PROCESSES = {"multi_gpu_train", "elastic"}  # see tests/pipelines/training/test_{distributed,elastic}.py
+GOES_ON = {"stage2", "finetune"}  # from a whole model
 CONFIGURATIONS = {"train", "evaluate", "inference", "metadata"}
 MORE_SETTINGS = {  # of an overlay that brings a network or data of its own
     ("opacity", "classic"): {"image_size": 32},
@@ -216,9 +217,9 @@ def test_every_overlay_runs(cohorts, bundle, overlay, tmp_path):
         return
     folders = {"ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval"}
     data = png_slices(found.cohort, tmp_path / "slices") if overlay == "png_slices" else found.data
-    if overlay == "stage2":  # it goes on from the first stage's model
-        settings = settings | {"weights": tmp_path / "stage1.pt"}
-        save_weights(found, settings, tmp_path / "stage1.pt")
+    if overlay in GOES_ON:
+        settings = settings | {"weights": tmp_path / "before.pt"}
+        save_weights(found, settings, tmp_path / "before.pt")
     size = {"image_size": found.small["image_size"]}
     listed = "$pipelines.datalist(@manifest, @dataset_dir, '{}', task=@task)[:{}]"
     first = {
@@ -231,6 +232,12 @@ def test_every_overlay_runs(cohorts, bundle, overlay, tmp_path):
     log = pd.read_csv(tmp_path / "eval" / "training.csv")
     assert len(log) == 1 and np.isfinite(log["train_loss"]).all()
     assert (tmp_path / "models" / "last_epoch.pt").is_file()
+    if overlay in GOES_ON:  # a few steps of at most the learning rate each lie between
+        before, after = (
+            torch.load(path, weights_only=True) for path in (settings["weights"], tmp_path / "models/model.pt")
+        )
+        name = next(name for name, value in before.items() if value.ndim > 1)
+        assert torch.allclose(before[name], after[name], atol=0.01) and not torch.equal(before[name], after[name])
 
 
 def predict_with(found, overlay, settings, tmp_path):
@@ -253,7 +260,7 @@ def predict_with(found, overlay, settings, tmp_path):
 
 def save_weights(found, settings, path):
     settings = {key: value for key, value in settings.items() if key != "weights"}
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # not that of the training
     parser = bundle_of(found.name).read(["inference"], **settings)
     torch.save(parser.get_parsed_content("network_def").state_dict(), path)
 

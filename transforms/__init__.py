@@ -22,12 +22,13 @@ from .grid.unknown import LeaveOutUnknownd, UnknownBehindHeartd
 from .outputs.as_in_file import AsInFiled
 from .outputs.back_to_image import BackToImaged
 from .outputs.check_frontal import CheckFrontald, SaveCheckd, frontal_check
-from .outputs.keep_inside import KeepInsided
-from .outputs.keep_parts import KeepPartsd
 from .outputs.overlay import SaveOverlayd, overlay
 from .outputs.save_file import SaveFiled, SaveMaskd
-from .outputs.temperature import before_temperature, with_temperature
 from .outputs.volume_overlay import CLASS_COLOURS, SaveVolumeOverlayd, class_overlay
+from .probabilities.keep_inside import KeepInsided
+from .probabilities.keep_parts import KeepPartsd
+from .probabilities.relative_to_peak import RelativeToPeakd
+from .probabilities.temperature import before_temperature, with_temperature
 from .progress_bar import counted, is_watched, progress
 from .quality.features import MaskFeaturesd, mask_features
 from .quality.predicted_dice import PredictDiced, distance, log_error, predict_dice
@@ -76,6 +77,7 @@ __all__ = [
     "RandNoised",
     "RandOpacitiesd",
     "RandWarpd",
+    "RelativeToPeakd",
     "SaveCheckd",
     "SaveFiled",
     "SaveMaskd",

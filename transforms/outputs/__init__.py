@@ -1,1 +1,1 @@
-"""What inference checks, keeps and writes of a prediction."""
+"""What inference checks and writes of a prediction."""

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 
-from .temperature import before_temperature, with_temperature
+from ..probabilities.temperature import before_temperature, with_temperature
 
 ROUNDING = 1e-5  # by which an interpolated probability can exceed those that it lies between
 

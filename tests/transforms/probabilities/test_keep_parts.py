@@ -12,7 +12,7 @@ from skimage.measure import label
 
 from transforms import KeepPartsd
 from transforms.outputs.back_to_image import Axis, upsampled
-from transforms.outputs.keep_parts import keep_parts
+from transforms.probabilities.keep_parts import keep_parts
 
 
 def drawn(text: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""What changes probabilities before they become masks."""

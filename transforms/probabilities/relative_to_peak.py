@@ -1,0 +1,48 @@
+"""A threshold that is a share of an image's highest probability."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+
+class RelativeToPeakd(MapTransform):
+    """Shifts the logits of an image so that a share of its highest probability comes to the threshold.
+
+    Whether an image has a finding is one question, and how far the finding reaches another. A fixed threshold answers
+    both at once, and draws a faint finding too small: its outline is where probability falls to a share of the peak, as
+    nuclear medicine outlines lesions at a share of the highest uptake (Erdi YE et al. Cancer 1997;80:2505-2509). So
+    images whose peak is below the threshold stay as they are, and keep an empty mask; of all others the pixels from
+    ``share`` times the peak on are inside. The order of images by their peak does not change.
+
+    It must stand where the prediction still has the grid of the network, directly after the sigmoid.
+
+    Args:
+        keys: probabilities of shape (1, x, y).
+        share: of the peak, above 0 and below 1.
+        threshold: that probabilities are compared with afterwards, above 0 and below 1.
+
+    Raises:
+        ValueError: if one of them is outside of its range.
+    """
+
+    def __init__(self, keys: KeysCollection, share: float, threshold: float):
+        super().__init__(keys)
+        for name, value in (("share_of_peak", share), ("threshold", threshold)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} is {value}: give a number above 0 and below 1.")
+        self.share = share
+        self.threshold = threshold
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            peak = d[key].max()
+            if peak >= self.threshold:
+                shift = torch.logit(torch.as_tensor(self.threshold)) - torch.logit(self.share * peak)
+                d[key] = torch.sigmoid(torch.logit(d[key]) + shift)
+        return d
