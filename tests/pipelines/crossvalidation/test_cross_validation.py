@@ -13,6 +13,7 @@ from pipelines import Model, draw_phantoms
 from pipelines.bundle import Bundle
 from pipelines.crossvalidation.cross_validation import cross_validate
 from pipelines.evaluation.pixels import Pixels
+from pipelines.evaluation.rsna_score import CHALLENGE, image_average_precision
 from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from transforms import DataError
@@ -137,3 +138,20 @@ def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):
 def test_too_few_patients(phantoms, tmp_path):
     with pytest.raises(DataError, match="6 folds need at least 2 and three patients each; the manifest has 12"):
         cross_validate(Bundle(ROOT / "bundles" / "opacity"), f"{phantoms}/manifest.json", phantoms, tmp_path, folds=6)
+
+
+@pytest.mark.slow
+def test_boxes_of_all_folds_have_the_challenge_s_score(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    drawn = draw_phantoms(tmp_path / "phantoms", patients=40, size=64, truth="boxes")
+    settings = {"folds": 2, "cache_dir": tmp_path / "cache", "lungs_weights": "", "box_confidence": 0.5, **SMALL}
+    cross_validate(Bundle("bundles/pneumonia"), f"{drawn}/manifest.json", drawn, tmp_path / "cv", **settings)
+    boxes = json.loads((tmp_path / "cv" / "boxes.json").read_text())
+    pairs = zip(boxes["found"], boxes["truth"], strict=True)
+    scores = [image_average_precision([box for box in found if box[0] >= 0.5], true) for found, true in pairs]
+    score = pd.Series(scores, dtype=float).mean()
+    report, metrics = (read_described(tmp_path / "cv" / f"{kind}.json", kind, "") for kind in ("report", "metrics"))
+    assert len(scores) == 40 and metrics[CHALLENGE] == pytest.approx(score)
+    assert report["intervals"][CHALLENGE]["mean"] == pytest.approx(score)
+    assert metrics["evaluated"]["box_confidence"] == 0.5
+    assert "VALUE" not in report["command"] and "phantoms" not in report["command"]
