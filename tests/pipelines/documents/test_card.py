@@ -159,7 +159,10 @@ def test_phantoms_are_taken_where_no_weights_are_shipped_and_give_no_eval_metric
     assert figures["weights"] is None and Bundle(bundle.root).metadata["eval_metrics"] == {}
     assert "| | test of phantoms |" in card and "shows that it runs, nothing about patients" in card
     assert stale(Bundle(bundle.root)) == []
-    bundle.weights.write_bytes(b"of one's own")  # trained by whoever has a clone
+    bundle.weights.write_bytes(b"of one's own")  # trained by whoever has a clone, and so elsewhere not there
+    assert stale(Bundle(bundle.root)) == []
+    fill_card(bundle, [report(tmp_path / "own", bundle, data="phantoms")])
+    bundle.weights.unlink()
     assert stale(Bundle(bundle.root)) == []
 
 
