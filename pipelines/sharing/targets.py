@@ -20,7 +20,7 @@ NAMES = {
         AsInFiled BackToImaged BoxesToMaskd CTReader CheckFrontald CheckSameGridd FitRadiographd FitSlicesd KeepInsided
         KeepPartsd LabelMapReader LeaveOutUnknownd MaskFeaturesd MaskReader MatchGridd OneSliced OutputLayout
         PredictDiced RadiographReader RandBlurd RandClutterd RandExposured RandNoised RandOpacitiesd RandWarpd
-        SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd UnknownBehindHeartd before_temperature
+        RelativeToPeakd SaveCheckd SaveMaskd SaveOverlayd SaveVolumeOverlayd UnknownBehindHeartd before_temperature
     """,
     "torch.nn": """
         BCEWithLogitsLoss
