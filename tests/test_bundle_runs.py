@@ -26,8 +26,8 @@ from tests.running import BUNDLES, RADIOGRAPHS, Trained, bundle_of, draw, refuse
 from transforms import CTReader
 
 # What an overlay goes on top of, where that is not the training
-ON_INFERENCE = {"submission", "in_lungs"}
-ON_EVALUATION = {"in_lungs"}
+ON_INFERENCE = {"submission", "in_lungs", "fixed_threshold"}
+ON_EVALUATION = {"in_lungs", "fixed_threshold"}
 NEEDS_PROCESSES = {"multi_gpu_train", "elastic"}  # see tests/pipelines/training/test_{distributed,elastic}.py
 GOES_ON = {"stage2", "finetune"}  # from a whole model
 CONFIGURATIONS = {"train", "evaluate", "inference", "metadata"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 NAMES = {
     "monai": """
         Activationsd AsDiscreted CastToTyped Compose ConfusionMatrix CopyItemsd DataLoader Dataset DiceCELoss
-        DiceFocalLoss DistributedSampler EnsureTyped FlexibleUNet IgniteMetricHandler Invertd
+        DiceFocalLoss DistributedSampler EnsureTyped FlexibleUNet Identityd IgniteMetricHandler Invertd
         LoadImaged LrScheduleHandler MeanDice MeanIoUHandler Orientationd
         PostProcessing RandCoarseDropoutd RandFlipd RandGridDistortiond RandRotated ScaleIntensityRanged
         SimpleInferer StatsHandler SupervisedEvaluator SupervisedTrainer TensorBoardStatsHandler ValidationHandler
