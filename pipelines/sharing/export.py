@@ -30,7 +30,7 @@ IMAGE, PROBABILITIES = "image", "probabilities"  # the names of the input and of
 TOLERANCE = 1e-4  # between the probabilities of the network and of its export
 LARGEST_BATCH, LARGEST_SIZE = 2**16, 2**14  # torch.export wants bounds; these are beyond any use
 ABOUT = ("name", "version", "task", "intended_use", "copyright", "data_source", "pytorch_version", "monai_version")
-SETTINGS = ("image_size", "threshold", "window", "channels")  # where a bundle has them
+SETTINGS = ("image_size", "threshold", "share_of_peak", "window", "channels")  # where a bundle has them
 
 
 class ExportError(ValueError):
