@@ -9,7 +9,15 @@ from .prepare import OutputError, Precision, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
-from .weights import WeightsError, check_fits, load_weights, read_about, read_checkpoint, read_fitted
+from .weights import (
+    WeightsError,
+    check_fits,
+    load_weights,
+    loaded_from,
+    read_about,
+    read_checkpoint,
+    read_fitted,
+)
 
 __all__ = [
     "SLICE_OFFSETS",
@@ -33,6 +41,7 @@ __all__ = [
     "load_encoder",
     "load_imagenet_encoder",
     "load_weights",
+    "loaded_from",
     "prepare",
     "read_about",
     "read_checkpoint",

@@ -10,6 +10,7 @@ import os
 import zipfile
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 # What a JSON file beside weights may hold of what was fitted to them after their training
 FITTED = {"temperature", "quality", "calibrated_on", "calibrated_images", "classifier"}
 UNLOGGED = FITTED | {"trained_images"}  # of what is said of weights, what is too long for the log
+_loaded: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 
 
 class WeightsError(ValueError):
@@ -171,9 +173,15 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
                 f"{trained_with[name]}, or other weights."
             )
     network.load_state_dict(state)
+    _loaded[network] = Path(path)
     if about:
         logger.info("%s: %s", path, ", ".join(f"{k} {v}" for k, v in (about | trained_with).items()))
     return network
+
+
+def loaded_from(network: nn.Module) -> Path | None:
+    """The file that :func:`load_weights` last loaded into a network; None: none."""
+    return _loaded.get(network)
 
 
 def check_fits(network: nn.Module, state: dict, path: os.PathLike | str) -> None:

@@ -220,6 +220,8 @@ def test_every_overlay_runs(cohorts, bundle, overlay, tmp_path):
     if overlay in GOES_ON:
         settings = settings | {"weights": tmp_path / "before.pt"}
         save_weights(found, settings, tmp_path / "before.pt")
+        told = {"trained_on": "another hospital", "trained_images": ["0" * 8]}
+        (tmp_path / "before.json").write_text(json.dumps(told))
     size = {"image_size": found.small["image_size"]}
     listed = "$pipelines.datalist(@manifest, @dataset_dir, '{}', task=@task)[:{}]"
     first = {
@@ -238,6 +240,8 @@ def test_every_overlay_runs(cohorts, bundle, overlay, tmp_path):
         )
         name = next(name for name, value in before.items() if value.ndim > 1)
         assert torch.allclose(before[name], after[name], atol=0.01) and not torch.equal(before[name], after[name])
+        told = json.loads((tmp_path / "models/model.json").read_text())
+        assert told["trained_on"].startswith("another hospital, then ") and "0" * 8 in told["trained_images"]
 
 
 def predict_with(found, overlay, settings, tmp_path):

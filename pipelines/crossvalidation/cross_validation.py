@@ -15,6 +15,7 @@ import pandas as pd
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
+from networks import read_about
 from transforms import DataError, check_writable, grey_levels
 from transforms.files.atomic import atomic_write
 
@@ -24,10 +25,11 @@ from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
 from ..evaluation.rsna_score import CHALLENGE, average_precisions
-from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
+from ..manifests.manifest import SPLITS, images_of, is_counted, manifest_hash, read_manifest
 from ..provenance import OVERRIDES, shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report, write_report
+from ..resuming.sample import found_of
 from .folds import KEPT, check_same_folds, write_folds
 from .kept_split import evaluate_kept
 from .running import run_bundle
@@ -101,6 +103,7 @@ def cross_validate(
     given |= {OVERRIDES: {key: value for key, value in overrides.items() if key not in OPTIONS}}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
+    _check_unseen(bundle.read(["train", *overlays], **overrides), content, dataset_dir)
     manifests = write_folds(content, output_dir, chosen)
     if trained is not None:
         for fold, _ in manifests:
@@ -181,6 +184,18 @@ def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
         found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
         with atomic_write(output_dir / "boxes.json") as file:
             json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
+
+
+def _check_unseen(parser: ConfigParser, content: dict[str, Any], dataset_dir: os.PathLike | str) -> None:
+    """Refuse folds that all start from a model which has learnt from what they test."""
+    path = parser.get_parsed_content("weights") if "weights" in parser else None
+    if sample := read_about(path).get("trained_images") if path else None:
+        found = found_of(sample, images_of([entry for split in SPLITS for entry in content[split]], dataset_dir))
+        if found:
+            raise DataError(
+                f"{path}: has learnt from {found} images of the manifest, in a sample of {len(sample)}, so that folds "
+                "which start from it would be tested on what it knows. Leave the overlay out that starts from it."
+            )
 
 
 def _draw(

@@ -8,6 +8,7 @@ from typing import Any
 from ..evaluation.binary_metrics import AUC
 from ..evaluation.rsna_score import CHALLENGE
 from ..phantoms.cohort import NAME as PHANTOMS
+from .few import FEWEST
 from .tables import FEW, by_group, full, interval, number, table, tried, words
 
 IMAGES = "image_"  # how metrics of calling whole images begin
@@ -41,6 +42,8 @@ def block(figures: Mapping[str, Any]) -> str:
     rows = [*_means(columns), *_metrics(columns), *_predicted(columns), *_beware(columns)]
     lines = table(["", *(column["title"] for column in columns)], rows)
     groups = [line for name in (None, *BY_GROUP) for line in by_group(columns, name)]
+    if groups:
+        groups += ["", f"Groups of fewer than {FEWEST} patients, and those that would tell of them, are left out."]
     comparisons = tried(figures.get("tried", []), columns)
     drawn = [
         f"**{column['title']}: phantoms, drawn by the project**: shows that it runs, nothing about patients."

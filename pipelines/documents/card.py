@@ -23,7 +23,7 @@ from ..phantoms.cohort import NAME as PHANTOMS
 from ..provenance import OVERRIDES, weights_hash
 from ..schemas import URN, read_described
 from .block import block
-from .tables import FEWEST
+from .few import FEWEST, without_few
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +126,10 @@ def _report(bundle: Bundle, folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: is of {report['bundle']}, not of {bundle.metadata['name']}. Give that bundle's.")
     if not report["evaluated"]:
         raise DataError(f"{folder}: an earlier version evaluated it and did not keep of what weights. Evaluate again.")
+    if report["patients"] < FEWEST:
+        raise DataError(
+            f"{folder}: is of {report['patients']} patients, and a card tells nothing of fewer than {FEWEST}."
+        )
     return report
 
 
@@ -137,14 +141,7 @@ def _column(bundle: Bundle, folder: Path) -> dict[str, Any]:
             f"{folder}: is of weights {str(report['evaluated']['weights'])[:12]}, and {bundle.weights} are "
             f"{str(digest)[:12]}. Evaluate these: the card is theirs."
         )
-    return report | {name: [_without_few(group) for group in report.get(name, [])] for name in ("groups", "folds")}
-
-
-def _without_few(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a group without the figures of a handful of patients, who might be known by it."""
-    told = {**group} if group["patients"] >= FEWEST else {**group, **dict.fromkeys(("mean", "low", "high"))}
-    inner = group.get("intervals", {})
-    return told | ({"intervals": {name: _without_few(found) for name, found in inner.items()}} if inner else {})
+    return report | {name: without_few(report.get(name, [])) for name in ("groups", "folds")}
 
 
 def _titled(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

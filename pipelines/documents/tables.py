@@ -8,7 +8,6 @@ from typing import Any
 
 USUAL = {"dice": "Dice", "iou": "IoU", "roc_auc": "ROC AUC", "hausdorff": "Hausdorff"}
 FEW = 30  # patients, as pipelines.reporting.intervals.ENOUGH
-FEWEST = 5  # patients of a group that a card, which is passed on, tells a figure of
 FOLD = "fold"
 
 
@@ -53,8 +52,7 @@ def by_group(columns: Sequence[Mapping[str, Any]], name: str | None) -> list[str
 def _counted(found: Mapping[str, Any] | None) -> str:
     if found is None or not found["patients"]:
         return ""
-    told = interval(found)
-    return f"{told}, {found['cases']} of {found['patients']}" if told else f"fewer than {FEWEST} patients"
+    return f"{interval(found)}, {found['cases']} of {found['patients']}"
 
 
 def tried(comparisons: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -80,7 +78,8 @@ def tried(comparisons: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[st
             cells = _compared(found) if found else ["", "", ""]
             row += cells if name in tested else cells[:2]
         rows.append(row)
-    text = "What was tried: differences case by case on the same cases; p by exchanging patients."
+    text = "What was tried, on the same cases: Dice case by case, p by exchanging patients; of figures over all images "
+    text += "their difference. Intervals by a bootstrap over patients."
     sources = [f"- {one['title']}, against {one['against']}: {_made(one)}" for one in comparisons]
     return ["", text, "", *table(head, rows), "", *sources]
 

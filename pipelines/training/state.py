@@ -18,7 +18,7 @@ from monai.engines import Evaluator, SupervisedTrainer, Workflow
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from networks import WeightsError, check_fits, read_about, read_checkpoint
+from networks import WeightsError, check_fits, loaded_from, read_about, read_checkpoint
 from transforms import DataError
 from transforms.files.atomic import atomic_write, set_aside
 from transforms.files.lock import locked
@@ -148,6 +148,8 @@ class TrainingState:
                 (self.folder / LAST).unlink(missing_ok=True)
             if self._starts_from_best():
                 self._validate_start()
+            elif start := loaded_from(self.network):  # of another folder
+                self._learnt_before(read_about(start))
         # until this training has beaten it, model.pt is another's
         self.has_model = self.evaluator.state.best_metric_epoch > 0
 
@@ -251,13 +253,15 @@ class TrainingState:
     def _validate_start(self) -> None:
         if self.averaged is not None:
             self.averaged.load_state_dict(self.network.state_dict())
-        before = read_about(self.folder / BEST)
-        self.name = f"{before.get('trained_on') or 'unknown data'}, then {self.name}"
-        self.sample = joined_samples(self.sample, before.get("trained_images"))
+        self._learnt_before(read_about(self.folder / BEST))
         self.evaluator.run(1)
         self.evaluator.state.best_metric_epoch = 0
         best = self.evaluator.state
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
+
+    def _learnt_before(self, about: dict[str, Any]) -> None:
+        self.name = f"{about.get('trained_on') or 'unknown data'}, then {self.name}"
+        self.sample = joined_samples(self.sample, about.get("trained_images"))
 
     def _is_begun(self) -> bool:
         """Whether there is a state, as the first process sees it: others may see a shared folder a little later."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.networks.nets import UNet
 
-from networks import WeightsError, load_encoder, load_weights, read_checkpoint, read_fitted
+from networks import WeightsError, load_encoder, load_weights, loaded_from, read_checkpoint, read_fitted
 
 
 def unet(channels=(4, 8)):
@@ -32,6 +32,7 @@ def test_weights_are_loaded_and_what_they_are_is_told(tmp_path, caplog):
     for name, value in source.state_dict().items():
         torch.testing.assert_close(target.state_dict()[name], value)
     assert "trained_on phantoms, epoch 3" in caplog.text
+    assert loaded_from(target) == tmp_path / "model.pt" and loaded_from(source) is None
 
 
 def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path):

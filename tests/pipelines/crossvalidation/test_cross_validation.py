@@ -14,6 +14,8 @@ from pipelines.bundle import Bundle
 from pipelines.crossvalidation.cross_validation import cross_validate
 from pipelines.evaluation.pixels import Pixels
 from pipelines.evaluation.rsna_score import CHALLENGE, image_average_precision
+from pipelines.manifests.manifest import images_of, read_manifest
+from pipelines.resuming.sample import sample_of
 from pipelines.schemas import read_described
 from tests.conftest import ROOT
 from transforms import DataError
@@ -133,6 +135,19 @@ def check_pooled_report(folder, images):
 def test_bundle_whose_evaluation_has_no_table_of_images(tmp_path):
     with pytest.raises(DataError, match="abdomen: its evaluation has no table of images"):
         cross_validate(Bundle(ROOT / "bundles" / "abdomen"), "m.json", tmp_path, tmp_path)
+
+
+def test_folds_that_start_from_a_model_which_knows_what_they_test(phantoms, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    manifest = read_manifest(f"{phantoms}/manifest.json")
+    (tmp_path / "model.json").write_text(
+        json.dumps({"trained_images": sample_of(images_of(manifest["validation"], phantoms))})
+    )
+    arguments = (Bundle("bundles/opacity"), f"{phantoms}/manifest.json", phantoms, tmp_path / "cv")
+    settings = {"folds": 2, "overlays": ["finetune"], "weights": tmp_path / "model.pt"}
+    with pytest.raises(DataError, match=r"model.pt: has learnt from [1-9]\d* images of the manifest, in a sample of"):
+        cross_validate(*arguments, **settings, **SMALL)
+    assert not (tmp_path / "cv" / "fold_0").exists()
 
 
 def test_too_few_patients(phantoms, tmp_path):

@@ -169,13 +169,15 @@ def test_phantoms_are_taken_where_no_weights_are_shipped_and_give_no_eval_metric
 def test_a_handful_of_patients_is_not_told_of(bundle, tmp_path):
     groups = [
         {"by": "sex", "value": value, **mean(number, None, None, patients)}
-        for value, number, patients in (("F", 0.71, 5), ("M", 0.72, 4))
+        for value, number, patients in (("F", 0.71, 50), ("M", 0.72, 4), ("O", 0.74, 5))
     ]
     groups[0]["intervals"] = {"image_roc_auc_over_all": mean(0.73, None, None, 3)}
     fill_card(bundle, [report(tmp_path / "test", bundle, groups=groups)])
     told = bundle.card.read_text() + bundle.figures.read_text()
-    assert "| sex: F | 0.710 †, 57 of 5 |" in told and "| sex: M | fewer than 5 patients |" in told
-    assert "0.72" not in told and "0.73" not in told and stale(Bundle(bundle.root)) == []
+    assert "| sex: F | 0.710, 57 of 50 |" in told and "sex: M" not in told and "sex: O" not in told
+    assert not any(number in told for number in ("0.72", "0.73", "0.74")) and stale(Bundle(bundle.root)) == []
+    with pytest.raises(DataError, match="few: is of 4 patients, and a card tells nothing of fewer than 5"):
+        fill_card(bundle, [report(tmp_path / "few", bundle, patients=4)])
 
 
 def test_an_ensemble_is_of_no_weights_that_are_shipped(bundle, tmp_path):

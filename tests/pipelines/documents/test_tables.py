@@ -42,8 +42,6 @@ def test_groups_and_folds_of_the_columns_that_have_any():
         "| --- | --- |",
         "| view: AP | 0.800 (0.700 to 0.900) †, 20 of 18 |",
     ]
-    none = group("view", "AP", found(None, None, None, 4, 4))
-    assert by_group([column("a", [none, few])], None)[-2] == "| view: AP | fewer than 5 patients |"
     assert by_group([column("b")], None) == by_group([column("b")], AUC) == []
 
 

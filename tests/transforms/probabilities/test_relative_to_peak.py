@@ -32,6 +32,12 @@ def test_a_sure_finding_is_not_drawn_larger_than_its_peak_tells():
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_the_share_comes_to_any_threshold(threshold):
+    inside = relative([[0.8, 0.49, 0.47, 0.1]], threshold=threshold) >= threshold  # 0.6 of 0.8 is 0.48
+    assert np.array_equal(inside, [[True, True, False, False]])
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
 def test_an_image_below_the_threshold_stays_as_it_is(threshold):
     values = np.float32([[threshold - 0.01, 0.2], [0.1, 0.0]])
     assert np.array_equal(relative(values, threshold=threshold), values)
