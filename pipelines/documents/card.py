@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from networks import read_fitted
 from transforms import DataError
 from transforms.files.atomic import atomic_write
 
@@ -103,6 +104,11 @@ def stale(bundle: Bundle) -> list[str]:
         faults.append(f"{bundle.name}: eval_metrics of its metadata are not those of {bundle.figures.name}")
     if figures["weights"] is not None and figures["weights"] != weights_hash(bundle.weights):
         faults.append(f"{bundle.figures}: is of other weights than {bundle.weights.name}")
+    elif figures["weights"] is not None:
+        fitted = read_fitted(bundle.weights).get("temperature")
+        told = [column["calibration"].get("temperature") for column in figures["columns"] if _of_weights(column)]
+        if any(temperature != fitted for temperature in told):
+            faults.append(f"{bundle.figures}: is from before {bundle.weights.name} was calibrated")
     return faults
 
 

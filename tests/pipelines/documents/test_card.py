@@ -166,6 +166,17 @@ def test_phantoms_are_taken_where_no_weights_are_shipped_and_give_no_eval_metric
     assert stale(Bundle(bundle.root)) == []
 
 
+def test_figures_from_before_a_calibration_are_stale(bundle, tmp_path):
+    fill_card(bundle, [report(tmp_path / "test", bundle)])
+    assert stale(Bundle(bundle.root)) == []
+    (bundle.root / "models" / "model.json").write_text(
+        json.dumps({"temperature": 1.5, "sha256": weights_hash(bundle.weights)})
+    )
+    assert [fault.split(": ")[1] for fault in stale(Bundle(bundle.root))] == ["is from before model.pt was calibrated"]
+    fill_card(bundle, [report(tmp_path / "again", bundle, calibration={"temperature": 1.5})])
+    assert stale(Bundle(bundle.root)) == []
+
+
 def test_a_handful_of_patients_is_not_told_of(bundle, tmp_path):
     groups = [
         {"by": "sex", "value": value, **mean(number, None, None, patients)}
