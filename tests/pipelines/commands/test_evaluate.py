@@ -59,7 +59,7 @@ def test_report_evaluates_what_is_missing_and_compare_takes_two_evaluations(tmp_
     report = json.loads((out / "test" / "report.json").read_text())
     images = pd.read_csv(out / "test" / "images.csv")
     assert report["means_by_case"]["dice"]["mean"] == images["dice"].mean()
-    assert report["trained_on"] == "shenzhen-montgomery-children"
+    assert report["trained_on"] == "shenzhen-montgomery-children-sick"
     assert (out / "test" / "report.html").is_file()
 
     assert report["command"] == (

@@ -37,10 +37,11 @@ def settings(tmp_path_factory, images):
                 state[name] -= network.eval()(torch.rand(4, 3, 32, 32)).mean(dim=(0, 2, 3))
         torch.save(network.state_dict(), folder / f"{bundle}.pt")
         made[bundle] = {**small(bundle), "weights": str(folder / f"{bundle}.pt")}
-    for name in ("pneumonia", "lungs"):
-        probability = Model(bundle_of(name), **made[name]).predict(images / "a.dcm").probability
+    for name, overlays in (("pneumonia", ["fixed_threshold"]), ("lungs", [])):
+        probability = Model(bundle_of(name), overlays, **made[name]).predict(images / "a.dcm").probability
         made[name]["threshold"] = round(float(np.median(probability)), 3)
-    made["pneumonia"]["box_confidence"] = 0.1
+        if name == "pneumonia":
+            made[name] |= {"box_confidence": 0.1, "share_of_peak": made[name]["threshold"] / float(probability.max())}
     return made
 
 
