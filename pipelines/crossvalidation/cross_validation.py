@@ -25,11 +25,10 @@ from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
 from ..evaluation.rsna_score import CHALLENGE, average_precisions
-from ..manifests.manifest import SPLITS, images_of, is_counted, manifest_hash, read_manifest
-from ..provenance import OVERRIDES, shown_command, shown_settings, surroundings_of
+from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
+from ..provenance import OVERRIDES, learnt_from, shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report, write_report
-from ..resuming.sample import found_of
 from .folds import KEPT, check_same_folds, write_folds
 from .kept_split import evaluate_kept
 from .running import run_bundle
@@ -131,7 +130,7 @@ def cross_validate(
     with atomic_write(output_dir / "images.csv") as file:
         images.to_csv(file, index=False)
     folders = [output_dir / f"fold_{number}" / "test" for number in range(folds)]
-    _pool(output_dir, folders)
+    boxes = _pool(output_dir, folders)
     evaluated = {"data": content["name"], "split": "cross-validation", "manifest": manifest_hash(content)}
     evaluated |= {"weights": None, "left_out": int((~counted).sum()), **surroundings_of(folders)}
     evaluated |= {"settings": {"bundle": bundle.name, **shown_settings(given)}}
@@ -143,9 +142,8 @@ def cross_validate(
         if "_by_batch_of_" not in name  # which are of the order of one list
     }
     evaluated |= {"threshold": threshold}
-    if (output_dir / "boxes.json").is_file():
+    if boxes is not None:
         confidence = parser.get_parsed_content("box_confidence")
-        boxes = json.loads((output_dir / "boxes.json").read_text(encoding="utf-8"))
         metrics[CHALLENGE] = average_precisions(**boxes, confidence=confidence)[counted].mean()
         evaluated |= {"box_confidence": confidence}
     write_metrics(metrics, output_dir, evaluated)
@@ -176,26 +174,31 @@ def cross_validate(
     return result
 
 
-def _pool(output_dir: Path, folders: Sequence[Path]) -> None:
-    """What the evaluations of the folds left of pixels and boxes, as one, in the order of the folds."""
+def _pool(output_dir: Path, folders: Sequence[Path]) -> dict[str, list] | None:
+    """Gather what the evaluations left of pixels and boxes, in the order of the folds; return the boxes."""
     if all((folder / "pixels.npz").is_file() for folder in folders):
         gather([Pixels.load(folder / "pixels.npz") for folder in folders]).keep(output_dir / "pixels.npz")
-    if all((folder / "boxes.json").is_file() for folder in folders):
-        found = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
-        with atomic_write(output_dir / "boxes.json") as file:
-            json.dump({name: [item for part in found for item in part[name]] for name in ("found", "truth")}, file)
+    if not all((folder / "boxes.json").is_file() for folder in folders):
+        return None
+    parts = [json.loads((folder / "boxes.json").read_text(encoding="utf-8")) for folder in folders]
+    boxes = {name: [item for part in parts for item in part[name]] for name in ("found", "truth")}
+    with atomic_write(output_dir / "boxes.json") as file:
+        json.dump(boxes, file)
+    return boxes
 
 
 def _check_unseen(parser: ConfigParser, content: dict[str, Any], dataset_dir: os.PathLike | str) -> None:
     """Refuse folds that all start from a model which has learnt from what they test."""
-    path = parser.get_parsed_content("weights") if "weights" in parser else None
-    if sample := read_about(path).get("trained_images") if path else None:
-        found = found_of(sample, images_of([entry for split in SPLITS for entry in content[split]], dataset_dir))
-        if found:
-            raise DataError(
-                f"{path}: has learnt from {found} images of the manifest, in a sample of {len(sample)}, so that folds "
-                "which start from it would be tested on what it knows. Leave the overlay out that starts from it."
-            )
+    if "weights" not in parser:
+        return
+    path = parser.get_parsed_content("weights")
+    learnt = learnt_from(read_about(path).get("trained_images"), content, dataset_dir, "test")
+    if learnt is not None and learnt["in_manifest"]:
+        raise DataError(
+            f"{path}: has learnt from {learnt['in_manifest']} images of the manifest, in a sample of "
+            f"{learnt['sample']}, so that folds which start from it would be tested on what it knows. Leave the "
+            "overlay out that starts from it."
+        )
 
 
 def _draw(

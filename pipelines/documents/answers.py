@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from monai.bundle import ConfigParser, ReferenceResolver
 
+from ..evaluation.binary_metrics import AUC
 from ..manifests.splits import SPLITS
 
 
@@ -181,7 +182,7 @@ def performance(known: Known) -> str:
 
 def diagnostic(known: Known) -> str:
     """How images are called."""
-    names = ("image_roc_auc_over_all", "image_sensitivity_over_positives", "image_specificity_over_negatives")
+    names = (AUC, "image_sensitivity_over_positives", "image_specificity_over_negatives")
     found = {name: known.result["metrics"].get(name) for name in names}
     told = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.items() if value is not None]
     return f"{'; '.join(told)}." if len(told) == len(names) else ""

@@ -170,8 +170,8 @@ def _changes(settings: Mapping[str, Any]) -> list[str]:
 
 def _compared(bundle: Bundle, tried: Tried) -> dict[str, Any]:
     first, second = (_report(bundle, folder) for folder in (tried.first, tried.second))
-    titles = [_changes(report["evaluated"].get("settings", {})) for report in (first, second)]
     settings = [report["evaluated"].get("settings", {}) for report in (first, second)]
+    titles = [_changes(own) for own in settings]
     differ = [key for key in {**settings[0], **settings[1]} if settings[0].get(key) != settings[1].get(key)]
     for title, own in zip(titles, settings, strict=True):
         title += [f"`--{key} {own[key]}`" for key in differ if key in own and key not in (*NAMED, "trained")]

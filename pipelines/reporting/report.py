@@ -25,7 +25,7 @@ from ..documents.claim import checklist
 from ..evaluation.binary_report import BOTTOM
 from ..evaluation.pixels import calibration_errors, fit_temperature, reliability
 from ..manifests.manifest import images_of, is_counted, left_out, read_manifest
-from ..provenance import learnt_from, weights_hash
+from ..provenance import OVERRIDES, learnt_from, weights_hash
 from ..resuming.sample import found_of
 from ..training.curves import curves
 from .binary_charts import binary_charts
@@ -129,7 +129,7 @@ def write_pooled_report(
     measured = Measured.read(Path(folder))
     settings = measured.evaluated["settings"]
     overlays = ", ".join(settings["overlays"] + settings["evaluation"]) or "no overlay"
-    overlays += "".join(f", {key} {value}" for key, value in settings.get("overrides", {}).items())
+    overlays += "".join(f", {key} {value}" for key, value in settings.get(OVERRIDES, {}).items())
     facts = {
         "bundle": bundle.metadata["name"],
         "weights": f"{bundle.metadata['version']}, a model for each of {settings['folds']} folds",
