@@ -33,6 +33,7 @@ DOCS = ("README.md", "data_license.txt", "figures.json", "patients.csv", "licenc
 WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
 SHIPPED = Path(__file__).resolve().parents[1] / "bundles"  # beside the packages, in a clone and where pip puts them
 IN_CLONE = (SHIPPED.parent / "pyproject.toml").is_file()  # and not what pip has installed
+OUTLINE = ("outline", "share_of_peak")  # ids of what changes probabilities after the network, where a bundle has any
 OF_A_SERVER = f"{CONFIGS}/monailabel_train.json"  # MONAI Label writes it, and it names the server's images
 
 
@@ -185,14 +186,26 @@ class Bundle:
         version = f"{self.metadata['version']}, weights {digest[:12]}"
         return Algorithm(self.metadata["name"], version, digest)
 
-    def temperature(self, weights: os.PathLike | str) -> float:
+    def temperature(self, weights: os.PathLike | str, inference: ConfigParser) -> float:
         """What was fitted to weights to make their probabilities as sure as they should be, see ``calibrate``.
 
+        Args:
+            weights: the file that the inference takes.
+            inference: the bundle's, with its overlays.
+
         Raises:
-            DataError: if nothing was, it is no temperature, or the bundle gives no probabilities.
+            DataError: if nothing was, it is no temperature, the bundle gives no probabilities, or an overlay outlines
+                them otherwise than the bundle does, with which temperatures are fitted.
         """
         if not self.gives_probabilities:
             raise DataError(f"{self.name}: gives labels, not probabilities: leave out --calibrated.")
+        plain = self.read(["inference"])
+        for name in OUTLINE:
+            if inference.get(name) != plain.get(name):
+                raise DataError(
+                    f"{self.name}: {name} is not as in inference.json, with which the temperature was fitted. Leave out "
+                    "--calibrated, or what changes it."
+                )
         fitted = read_fitted(weights)
         if "temperature" not in fitted:
             raise DataError(

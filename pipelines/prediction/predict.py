@@ -119,7 +119,7 @@ class Prediction:
         weights = choose_weights(bundle, self.parser, ensemble, {**overrides, "calibrated": calibrated})
         self.algorithm, self.weights = weights.algorithm, weights.told
         if calibrated:
-            self.parser["temperature"] = bundle.temperature(weights.told["file"])
+            self.parser["temperature"] = bundle.temperature(weights.told["file"], self.parser)
         self._choose_outputs(format, fractional, report, keep_free_text)
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]

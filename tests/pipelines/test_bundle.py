@@ -117,4 +117,13 @@ def test_a_damaged_temperature_is_refused(tmp_path, temperature):
     about = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "temperature": temperature}
     (tmp_path / "model.json").write_text(json.dumps(about))
     with pytest.raises(DataError, match="model.json: its temperature must be a number above 0"):
-        lungs.temperature(weights)
+        lungs.temperature(weights, lungs.read(["inference"]))
+
+
+@pytest.mark.parametrize("changed", [{"names": ["inference", "fixed_threshold"]}, {"share_of_peak": 0.5}])
+def test_a_temperature_is_for_the_outline_that_it_was_fitted_with(changed):
+    pneumonia = Bundle(ROOT / "bundles" / "pneumonia")
+    fitted = json.loads(pneumonia.weights.with_suffix(".json").read_text())["temperature"]
+    assert pneumonia.temperature(pneumonia.weights, pneumonia.read(["inference"], image_size=128)) == fitted
+    with pytest.raises(DataError, match="is not as in inference.json, with which the temperature was fitted"):
+        pneumonia.temperature(pneumonia.weights, pneumonia.read(changed.pop("names", ["inference"]), **changed))
