@@ -14,12 +14,10 @@ from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle
 from ..ensembles.weights import ensemble_overlay
-from ..evaluation.binary_metrics import AUC
 from ..evaluation.metric_table import OVERLAP
-from ..evaluation.rsna_score import CHALLENGE, average_precisions
 from ..provenance import is_of
-from ..reporting.comparison import read_images
 from ..reporting.intervals import Interval, mean_interval
+from ..reporting.measured import Measured
 from .running import run_bundle
 
 logger = logging.getLogger(__name__)
@@ -61,59 +59,49 @@ def evaluate_kept(
         # what was given for the network is in the overlay, where it is that of each model
         given = {key: value for key, value in given.items() if not key.startswith("network_def")}
         run_bundle(bundle, [*bundle.files(names), str(folder / "ensemble.json")], "evaluating", given)
-    confidence = parser.get_parsed_content("box_confidence") if bundle.finds_boxes else None
     singles = [folder / f"fold_{number}" / "test" for number in range(len(models))]
-    return compare_with_singles(folder / "ensemble" / "test", singles, confidence)
+    return compare_with_singles(folder / "ensemble" / "test", singles)
 
 
-def compare_with_singles(ensemble: Path, singles: Sequence[Path], box_confidence: float | None) -> dict[str, Any]:
+def compare_with_singles(ensemble: Path, singles: Sequence[Path]) -> dict[str, Any]:
     """What an ensemble gains over its models, on the same images.
 
     Args:
         ensemble: the folder of its evaluation.
         singles: the folder of each model's.
-        box_confidence: that a box must have to count in the challenge's score; None of a bundle that finds no boxes.
 
     Returns:
-        for Dice and IoU by image over positives the mean and its 95 % interval by patient: of the ``ensemble``, of each
-        of the ``singles``, of ``mean_single``, the mean of the models image by image, and of the ``difference``, the
-        ensemble less that. The challenge's score of ensemble and singles with its interval, where boxes are found; and
-        the area under the ROC curve, a number each, None where all images or none are positive.
+        each figure with its 95 % interval by patient, of the ``ensemble`` and of each of the ``singles``: Dice and IoU by
+        image over positives, with ``mean_single``, the mean of the models image by image, and the ``difference``, the
+        ensemble less that; the area under the ROC curve, where some images are positive and some not; and the
+        challenge's score, where boxes are found.
     """
-    tables = [read_images(folder) for folder in (ensemble, *singles)]
-    positive = tables[0]["tp"] + tables[0]["fn"] > 0
-    patients = tables[0]["patient"]
+    measured = [Measured.read(folder) for folder in (ensemble, *singles)]
+    positive = measured[0].marked > 0
+    patients = measured[0].cases["patient"][positive]
     result: dict[str, Any] = {"images": len(positive), "positives": int(positive.sum())}
     for metric in OVERLAP:
-        columns = [table[metric][positive] for table in tables]
+        columns = [one.values[metric][positive] for one in measured]
         mean_single = pd.concat(columns[1:], axis=1).mean(axis=1)
-        each = [mean_interval(column, patients[positive]) for column in columns]
         others = {
-            "mean_single": mean_interval(mean_single, patients[positive]),
-            "difference": mean_interval(columns[0] - mean_single, patients[positive]),
+            "mean_single": mean_interval(mean_single, patients),
+            "difference": mean_interval(columns[0] - mean_single, patients),
         }
+        each = [mean_interval(column, patients) for column in columns]
         result[f"{metric}_by_image_over_positives"] = _told(metric, each, others)
-    if box_confidence is not None:
-        scores = [_challenge(folder, box_confidence) for folder in (ensemble, *singles)]
-        result[CHALLENGE] = _told("challenge", [mean_interval(score, patients) for score in scores], {})
-    metrics = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (ensemble, *singles)]
-    result[AUC] = {"ensemble": metrics[0][AUC], "singles": [one[AUC] for one in metrics[1:]]}
-    logger.info("kept test split, %s: ensemble %s, singles %s", AUC, *result[AUC].values())
+    figures = [one.image_intervals() for one in measured]
+    for name in figures[0]:
+        if all(name in one for one in figures):
+            result[name] = _told(name, [one[name] for one in figures], {})
     return result
 
 
 def _told(name: str, each: Sequence[Interval], others: Mapping[str, Interval]) -> dict[str, Any]:
     shown = {"ensemble": each[0], **others, **{f"fold {number}": one for number, one in enumerate(each[1:])}}
     lines = "\n".join(f"  {key:12}{interval}" for key, interval in shown.items())
-    logger.info("kept test split, mean %s:\n%s", name, lines)
+    logger.info("kept test split, %s:\n%s", name, lines)
     return {
         "ensemble": each[0].as_dict(),
         "singles": [one.as_dict() for one in each[1:]],
         **{key: interval.as_dict() for key, interval in others.items()},
     }
-
-
-def _challenge(folder: Path, confidence: float) -> pd.Series:
-    """The challenge's score of each image."""
-    boxes = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
-    return average_precisions(**boxes, confidence=confidence)

@@ -11,30 +11,33 @@ import pytest
 from scipy.stats import bootstrap
 
 from pipelines import Model
-from pipelines.crossvalidation.kept_split import AUC, CHALLENGE, compare_with_singles, evaluate_kept
+from pipelines.crossvalidation.kept_split import compare_with_singles, evaluate_kept
+from pipelines.evaluation.binary_metrics import AUC
 from pipelines.evaluation.pixels import Pixels
+from pipelines.evaluation.rsna_score import CHALLENGE
 from tests.running import bundle_of, small, untrained_folds
 
 BOX = [0, 0, 10, 10]
 
 
-def write_evaluation(folder, dice, auc, found):
+def write_evaluation(folder, dice, scores, found=None):
     """Of four images of three patients, the last of them a negative."""
     folder.mkdir(parents=True)
-    counts = {"tp": [5, 5, 5, 0], "fp": 1, "fn": [1, 1, 1, 0], "tn": 9}
+    counts = {"tp": [5, 5, 5, 0], "fp": 1, "fn": [1, 1, 1, 0], "tn": 9, "score": scores}
     table = pd.DataFrame({**counts, "dice": [*dice, np.nan], "iou": [0.5, 0.5, 0.5, np.nan], "patient": [0, 0, 1, 2]})
     table.rename_axis("case").to_csv(folder / "images.csv")
-    (folder / "metrics.json").write_text(json.dumps({AUC: auc, "evaluated": {}}))
-    truth = [[BOX], [BOX], [BOX], []]
-    (folder / "boxes.json").write_text(json.dumps({"found": found, "truth": truth}))
+    (folder / "metrics.json").write_text(json.dumps({"evaluated": {"box_confidence": 0.5} if found else {}}))
+    if found:
+        truth = [[BOX], [BOX], [BOX], []]
+        (folder / "boxes.json").write_text(json.dumps({"found": found, "truth": truth}))
 
 
 def test_difference_is_to_the_mean_of_the_models_image_by_image(tmp_path):
     hit, unsure = [[0.9, BOX]], [[0.2, BOX]]
-    write_evaluation(tmp_path / "e", [0.9, 0.8, 0.7], 0.95, [hit, hit, hit, []])
-    write_evaluation(tmp_path / "a", [0.8, 0.8, 0.5], 0.9, [hit, hit, [], unsure])
-    write_evaluation(tmp_path / "b", [0.6, 0.9, 0.6], None, [hit, unsure, [], hit])
-    result = compare_with_singles(tmp_path / "e", [tmp_path / "a", tmp_path / "b"], box_confidence=0.5)
+    write_evaluation(tmp_path / "e", [0.9, 0.8, 0.7], [0.9, 0.8, 0.7, 0.1], [hit, hit, hit, []])
+    write_evaluation(tmp_path / "a", [0.8, 0.8, 0.5], [0.9, 0.8, 0.1, 0.2], [hit, hit, [], unsure])
+    write_evaluation(tmp_path / "b", [0.6, 0.9, 0.6], [0.9, 0.1, 0.1, 0.2], [hit, unsure, [], hit])
+    result = compare_with_singles(tmp_path / "e", [tmp_path / "a", tmp_path / "b"])
     assert (result["images"], result["positives"]) == (4, 3)
     dice = result["dice_by_image_over_positives"]
     assert dice["ensemble"]["mean"] == pytest.approx(0.8)
@@ -50,7 +53,9 @@ def test_difference_is_to_the_mean_of_the_models_image_by_image(tmp_path):
         rng=np.random.default_rng(0),
     ).confidence_interval
     assert (dice["difference"]["low"], dice["difference"]["high"]) == pytest.approx(tuple(drawn), abs=1e-6)
-    assert result[AUC] == {"ensemble": 0.95, "singles": [0.9, None]}
+    # the positives above the only negative: all three, two, one
+    assert result[AUC]["ensemble"]["mean"] == 1
+    assert [one["mean"] for one in result[AUC]["singles"]] == pytest.approx([2 / 3, 1 / 3])
     # a negative without a sure box does not count in the challenge's score, one with a box counts 0
     assert result[CHALLENGE]["ensemble"]["mean"] == 1 and result[CHALLENGE]["ensemble"]["cases"] == 3
     assert [one["mean"] for one in result[CHALLENGE]["singles"]] == pytest.approx([2 / 3, 1 / 4])
@@ -58,8 +63,8 @@ def test_difference_is_to_the_mean_of_the_models_image_by_image(tmp_path):
 
 def test_tables_of_a_bundle_without_boxes_have_no_score_of_the_challenge(tmp_path):
     for name in "eab":
-        write_evaluation(tmp_path / name, [0.9, 0.8, 0.7], 0.95, [])
-    assert CHALLENGE not in compare_with_singles(tmp_path / "e", [tmp_path / "a", tmp_path / "b"], None)
+        write_evaluation(tmp_path / name, [0.9, 0.8, 0.7], [0.5] * 4)
+    assert CHALLENGE not in compare_with_singles(tmp_path / "e", [tmp_path / "a", tmp_path / "b"])
 
 
 @pytest.mark.slow
