@@ -203,8 +203,8 @@ class Bundle:
         for name in OUTLINE:
             if inference.get(name) != plain.get(name):
                 raise DataError(
-                    f"{self.name}: {name} is not as in inference.json, with which the temperature was fitted. Leave out "
-                    "--calibrated, or what changes it."
+                    f"{self.name}: {name} is not as in inference.json, with which the temperature was fitted. Leave "
+                    "out --calibrated, or what changes it."
                 )
         fitted = read_fitted(weights)
         if "temperature" not in fitted:

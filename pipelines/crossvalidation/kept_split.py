@@ -71,13 +71,15 @@ def compare_with_singles(ensemble: Path, singles: Sequence[Path]) -> dict[str, A
         singles: the folder of each model's.
 
     Returns:
-        each figure with its 95 % interval by patient, of the ``ensemble`` and of each of the ``singles``: Dice and IoU by
-        image over positives, with ``mean_single``, the mean of the models image by image, and the ``difference``, the
-        ensemble less that; the area under the ROC curve, where some images are positive and some not; and the
+        each figure with its 95 % interval by patient, of the ``ensemble`` and of each of the ``singles``: Dice and IoU
+        by image over positives, with ``mean_single``, the mean of the models image by image, and the ``difference``,
+        the ensemble less that; the area under the ROC curve, where some images are positive and some not; and the
         challenge's score, where boxes are found.
     """
     measured = [Measured.read(folder) for folder in (ensemble, *singles)]
-    positive = measured[0].marked > 0
+    marked = measured[0].marked
+    assert marked is not None  # which bundles of one class have
+    positive = marked > 0
     patients = measured[0].cases["patient"][positive]
     result: dict[str, Any] = {"images": len(positive), "positives": int(positive.sum())}
     for metric in OVERLAP:
