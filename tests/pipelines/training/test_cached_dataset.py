@@ -80,6 +80,18 @@ def test_a_second_run_decodes_nothing(data, tmp_path):
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
 
 
+def test_an_image_that_is_listed_often_is_decoded_once(data, tmp_path, caplog):
+    """A manifest may list rare images many times, so that a training sees more of them."""
+    often = [data[0], *data[1:], data[0], data[0]]
+    with caplog.at_level("INFO"):
+        cached = CachedDataset(often, transform(), tmp_path / "cache")
+    assert "0 of 5 found" in caplog.text and len(list((tmp_path / "cache").iterdir())) == 5
+    assert len(cached) == 7 and torch.equal(cached[6]["image"], cached[0]["image"])
+    Path(data[0]["image"]).write_bytes(b"damaged")
+    with pytest.raises(DataError, match="^1 of 5 images cannot be used"):
+        CachedDataset(often, transform(), tmp_path / "cache")
+
+
 def test_changed_file_boxes_or_setting_is_noticed(data, tmp_path, write_dicom):
     cached = CachedDataset(data, transform(), tmp_path / "cache")
     write_dicom(np.repeat(np.uint8([[70] * 25 + [77] * 25]), 30, 0), name="1.dcm")  # the same name and size
