@@ -112,6 +112,11 @@ class Prediction:
             overrides["batch_size"] = batch_size
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
+        if overlays and self.parser.get("handlers") != bundle.read(["inference"]).get("handlers"):
+            raise DataError(
+                f"{' '.join(overlays)}: has handlers, which predict does not run: its cases are done one by one. For the "
+                "challenge's submission give --submission FILE in place of the overlay."
+            )
         if submission and not bundle.finds_boxes:
             raise DataError(f"{bundle.name}: has no submission: leave out --submission, which is for boxes.")
         if report and not bundle.finds_boxes:

@@ -66,7 +66,10 @@ def by_classifier(check: dict[str, Any], probability: float, threshold: float) -
     """
     reasons = []
     if probability < threshold:
-        reasons.append(f"it looks like another kind of image: {probability:.1%} probable, not {threshold:.1%} or more")
+        reasons.append(
+            f"it looks like another kind of image: frontal with a probability of {probability:.1%}, not of "
+            f"{threshold:.1%} or more"
+        )
     if check["area"] < LEAST_AREA:
         reasons.append(f"what looks like lung covers {check['area']:.0%} of the image")
     shape = {"shape": check["reasons"]} | {name: check[name] for name in ("area", "smaller", "certain")}

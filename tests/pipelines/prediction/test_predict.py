@@ -397,6 +397,7 @@ def test_structure_sets_of_ct(tree, tmp_path, settings):
         ("abdomen", {"format": "seg", "fractional": True}, "labels, not probabilities"),
         ("lungs", {"report": True}, "finds no boxes"),
         ("lungs", {"submission": "s.csv"}, "has no submission"),
+        ("pneumonia", {"overlays": ["submission"]}, "give --submission FILE in place of the overlay"),
     ],
 )
 def test_what_a_bundle_cannot_do_is_said_first(tmp_path, settings, bundle, asked, message):

@@ -60,7 +60,8 @@ def test_a_classifier_decides_in_the_place_of_the_shape():
     seen = []
     check = checked(lambda image: seen.append(image.mean().item()) or (0.02, 0.1))
     assert not check["frontal"] and check["probability"] == 0.02 and seen == [0.25] and check["shape"] == []
-    assert check["reasons"] == ["it looks like another kind of image: 2.0% probable, not 10.0% or more"]
+    said = "it looks like another kind of image: frontal with a probability of 2.0%, not of 10.0% or more"
+    assert check["reasons"] == [said]
     apart = checked(lambda image: (0.4, 0.1), lungs(value=0.6))
     assert apart["frontal"] and not apart["reasons"] and "certain" in apart["shape"][0]
 
