@@ -15,10 +15,8 @@ from tests.running import BUNDLES
 
 DOCUMENTS = [
     ROOT / "README.md",
-    ROOT / "docs" / "anywhere.md",
-    ROOT / "docs" / "archive.md",
-    ROOT / "docs" / "machines.md",
-    ROOT / "docs" / "viewers_and_clients.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/*.md")),
     ROOT / "data_manifests" / "README.md",
     *sorted(ROOT.glob("bundles/*/docs/README.md")),
 ]
