@@ -114,7 +114,7 @@ class Prediction:
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
         if overlays and self.parser.get("handlers") != bundle.read(["inference"]).get("handlers"):
             raise DataError(
-                f"{' '.join(overlays)}: has handlers, which predict does not run: its cases are done one by one. For the "
+                f"{' '.join(overlays)}: has handlers, which predict does not run, as it does case by case. For the "
                 "challenge's submission give --submission FILE in place of the overlay."
             )
         if submission and not bundle.finds_boxes:
