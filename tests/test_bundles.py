@@ -7,6 +7,8 @@ import json
 import re
 
 import pytest
+import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigWorkflow
 
 from tests.conftest import ROOT
@@ -176,6 +178,24 @@ def test_predictions_within_the_lungs_use_the_network_that_lungs_ships():
     overlay, lungs = configuration("opacity", "in_lungs"), configuration("lungs", "inference")
     assert overlay["lungs_network"] == lungs["network_def"]
     assert overlay["lungs_image_size"] == lungs["image_size"]
+
+
+@pytest.mark.parametrize("bundle", ["opacity", "pneumonia"])
+def test_the_best_model_is_not_the_one_that_marks_healthy_patients(bundle):
+    """Of two images of 16 pixels, one with 4 marked by the truth, and one of a healthy patient."""
+    truth = torch.zeros(2, 1, 4, 4)
+    truth[0, :, 0] = 1
+    misses_one = truth.clone()
+    misses_one[0, :, 0, 0] = 0
+    marks_all = truth.clone()
+    marks_all[1] = 1
+    values = {}
+    for name, marked in (("misses one pixel", misses_one), ("marks the healthy", marks_all)):
+        (metric,) = bundle_of(bundle).read(["train"]).get_parsed_content("validate#key_metric").values()
+        engine = Engine(lambda _, pair: [{"pred": pair[0], "label": pair[1]}])
+        metric.attach(engine, name)
+        values[name] = engine.run(list(zip(marked, truth, strict=True))).metrics[name]
+    assert values == pytest.approx({"misses one pixel": 2 * 3 / (3 + 4), "marks the healthy": 2 * 4 / (20 + 4)})
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

@@ -32,6 +32,7 @@ from .splits import SPLITS, check_fractions, split_patients
 
 logger = logging.getLogger(__name__)
 
+EMPTY = "empty"  # the note of images among masks in which nothing is to be marked
 NAMES_SHOWN, REASONS_SHOWN = 3, 20  # of what was left out, in the table at the end
 
 
@@ -144,9 +145,10 @@ class ManifestBuild:
             reasons = [f"{names[0]}: {reason}".rstrip(".") for reason, names in self.left_out.items()]
             first = f" ({sum(map(len, self.left_out.values()))} left out, the first: {reasons[0]})" if reasons else ""
             raise DataError(f"{self.folder}: no image can be used{first}. The folder must hold {self.holds}.")
-        strata = [f"{u.entry.get('class')}, {'boxes' if u.entry.get('boxes') else 'no box'}" for u in self.used]
+        strata = [f"{used.entry.get('class')}, {_marked(used.entry)}" for used in self.used]
         split_of = split_patients([used.patient for used in self.used], strata, self.fractions, self.seed)
-        stratified = ", stratified by class and boxes" if len(set(strata)) > 1 else ""
+        kind = "masks" if any("label" in used.entry for used in self.used) else "class and boxes"
+        stratified = f", stratified by {kind}" if len(set(strata)) > 1 else ""
         manifest: dict[str, Any] = {
             "manifest_version": 1,
             "name": self.name,
@@ -195,6 +197,10 @@ class ManifestBuild:
         return "\n".join(lines)
 
 
+def _marked(entry: Mapping[str, Any]) -> str:
+    return "mask" if "label" in entry else "boxes" if entry.get("boxes") else "nothing"
+
+
 def _read(read: Callable[..., Used], image: tuple[Path, tuple[Any, ...]]) -> Used | str:
     """An image as it can be used, or why it cannot."""
     path, known = image
@@ -207,7 +213,9 @@ def _read(read: Callable[..., Used], image: tuple[Path, tuple[Any, ...]]) -> Use
 def _counted(used: Used) -> dict[str, int | str]:
     """What the table counts of an image."""
     boxes = used.entry.get("boxes")
-    counts: dict[str, int | str] = {} if boxes is None else {"positives": int(bool(boxes)), "boxes": len(boxes)}
+    counts: dict[str, int | str] = {}
+    if boxes is not None and EMPTY not in used.notes:
+        counts = {"positives": int(bool(boxes)), "boxes": len(boxes)}
     return counts | ({"class": used.entry["class"]} if "class" in used.entry else {}) | used.notes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from transforms import DataError, MaskReader, RadiographReader, image_name
 
-from .build import ManifestBuild, Used, add_shared_arguments, patients_of, size_of
+from .build import EMPTY, ManifestBuild, Used, add_shared_arguments, patients_of, size_of
 
 IMAGE_FOLDERS = ("cxr_png", "images", "image")
 MASK_FOLDERS = ("masks", "mask", "leftmask", "rightmask")
@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", help="of the data")
     text = "subfolders whose masks of the lungs count in what lies behind the heart"
     parser.add_argument("--behind_heart", nargs="*", metavar="FOLDER", help=text)
+    text = "subfolders of images in which nothing is to be marked, as of healthy patients; they need no masks"
+    parser.add_argument("--empty", nargs="*", metavar="FOLDER", help=text)
     parser.add_argument("--patients", metavar="CSV", help="image,patient: which images are of one patient")
 
 
@@ -40,6 +42,7 @@ def build_masks_manifest(
     patients: os.PathLike | str | None = None,
     licence: str = "as the source says",
     behind_heart: Sequence[str] = (),
+    empty: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Pair radiographs with masks by their names and write the manifest, with a table of what was left out and why.
 
@@ -59,13 +62,15 @@ def build_masks_manifest(
         licence: of the data.
         behind_heart: subfolders of ``folder`` whose masks of the lungs count in what lies behind the heart and the
             mediastinum. Their entries say so, and :class:`transforms.UnknownBehindHeartd` leaves that part out.
+        empty: subfolders of ``folder`` with images in which nothing is to be marked, as of healthy patients where
+            opacities are. They need no masks; an image with one is left out.
 
     Returns:
         the manifest.
 
     Raises:
-        DataError: if no pair can be used, a folder of ``behind_heart`` is not there, or the CSV is missing, lacks a
-            column or a value, or names an image twice or one that is not there.
+        DataError: if no image can be used, a folder of ``behind_heart`` or ``empty`` is not there, or the CSV is
+            missing, lacks a column or a value, or names an image twice or one that is not there.
     """
     build = ManifestBuild(
         folder=Path(folder),
@@ -79,25 +84,33 @@ def build_masks_manifest(
         fractions=fractions,
         by="patient" if patients else "image",
     )
-    counted_in = [build.folder / name for name in behind_heart]
-    for path in counted_in:
-        if not path.is_dir():
-            raise DataError(f"{path}: no such folder. --behind_heart takes folders below {build.folder}.")
+    counted_in, nothing_in = (
+        _subfolders(build.folder, option, names) for option, names in (("behind_heart", behind_heart), ("empty", empty))
+    )
     images, masks = _find(build.folder)
     patient_of = patients_of(images, patients)
-    pairs = {}
+    pairs: dict[Path, tuple[list[Path], str, bool]] = {}
     for stem, files in sorted(images.items()):
-        if stem in masks and len(files) == 1:
-            behind = any(path in files[0].parents for path in counted_in)
-            pairs[files[0]] = masks[stem], patient_of[stem], behind
-        else:
-            for file in files:
-                build.leave_out(file, "it has no mask" if stem not in masks else f"{len(files)} images have its name")
+        behind, nothing = (any(path in files[0].parents for path in paths) for paths in (counted_in, nothing_in))
+        if len(files) == 1 and (stem in masks) != nothing:
+            pairs[files[0]] = masks.get(stem, []), patient_of[stem], behind
+            continue
+        for file in files:
+            unpaired = "it has a mask, and is said to be empty" if stem in masks else "it has no mask"
+            build.leave_out(file, unpaired if len(files) == 1 else f"{len(files)} images have its name")
     for stem in sorted(masks.keys() - images.keys()):
         for file in masks[stem]:
             build.leave_out(file, "it is a mask without an image")
     build.read(_read_pair, pairs)
     return build.write()
+
+
+def _subfolders(folder: Path, option: str, names: Sequence[str]) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder. --{option} takes folders below {folder}.")
+    return paths
 
 
 def _find(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
@@ -115,10 +128,12 @@ def _find(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
 
 
 def _read_pair(path: Path, masks: list[Path], patient: str, behind_heart: bool) -> Used:
+    opened, _ = RadiographReader("pixels").open(path)
+    if not masks:
+        return Used({"image": path, "boxes": []}, patient, {EMPTY: 1})
     folders = sorted(mask.parent.name.lower() for mask in masks)
     if folders != ["leftmask", "rightmask"] and (len(masks) > 1 or folders[0] in ("leftmask", "rightmask")):
         raise DataError(f"it has {len(masks)} masks, in {', '.join(folders)}")
-    opened, _ = RadiographReader("pixels").open(path)
     size, shape = size_of(opened), MaskReader().get_data(masks)[0].shape
     if size != shape:
         raise DataError(f"the image is of {size} pixels, its mask of {shape}")

@@ -7,11 +7,13 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from monai.transforms import Compose
 from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.manifests.manifest import datalist
 from pipelines.manifests.mask_folders import build_masks_manifest
+from tests.running import bundle_of
 from transforms import DataError, MaskReader
 
 
@@ -150,3 +152,47 @@ def test_masks_that_count_in_what_lies_behind_the_heart_are_marked(tmp_path):
     assert all(entry.get("behind_heart", False) == ("children" in entry["image"]) for entry in listed)
     with pytest.raises(DataError, match="adults: no such folder. --behind_heart takes folders below"):
         build(tmp_path, behind_heart=["adults"])
+
+
+def test_images_of_healthy_patients_need_no_masks(tmp_path, caplog):
+    for number in range(10):
+        picture(tmp_path / "ill" / "images" / f"{number}.png")
+        picture(tmp_path / "ill" / "masks" / f"{number}.png")
+        picture(tmp_path / "healthy" / "images" / f"h{number}.png")
+    picture(tmp_path / "healthy" / "masks" / "h0.png")
+    picture(tmp_path / "ill" / "images" / "alone.png")
+    fractions = (0.5, 0.2, 0.3)
+    with caplog.at_level("INFO"):
+        found = build(tmp_path, empty=["healthy"], fractions=fractions)
+    assert len(found) == 19 and found["healthy/images/h3.png"]["boxes"] == []
+    assert "label" not in found["healthy/images/h3.png"] and found["ill/images/3.png"]["label"] == "ill/masks/3.png"
+    assert "1  healthy/images/h0.png: it has a mask, and is said to be empty" in caplog.text
+    assert "1  ill/images/alone.png: it has no mask" in caplog.text
+    (row,) = (line.split() for line in caplog.text.splitlines() if line.startswith("empty"))
+    assert row[-1] == "9" and "boxes" not in caplog.text
+    for split, share in zip(("training", "validation", "test"), fractions, strict=True):  # each gets its share of both
+        ill = [entry for entry in datalist(tmp_path / "m.json", tmp_path, split, task="lungs") if "label" in entry]
+        assert len(ill) == 10 * share
+    with pytest.raises(DataError, match="none: no such folder. --empty takes folders below"):
+        build(tmp_path, empty=["none"])
+
+
+def test_an_image_of_a_healthy_patient_has_an_empty_mask_of_its_grid(tmp_path):
+    picture(tmp_path / "ill" / "images" / "0.png", value=np.arange(48).reshape(8, 6))
+    picture(tmp_path / "ill" / "masks" / "0.png")
+    picture(tmp_path / "healthy" / "images" / "1.png", value=np.arange(35).reshape(7, 5), shape=(7, 5))
+    command = [
+        "manifest",
+        "masks",
+        str(tmp_path),
+        "--task",
+        "opacity",
+        "--name",
+        "n",
+        "--out",
+        str(tmp_path / "m.json"),
+    ]
+    assert main([*command, "--fractions", "1", "0", "0", "--empty", "healthy"]) == 0
+    load = Compose(bundle_of("opacity").read(["train"]).get_parsed_content("loading"))
+    items = [load(entry) for entry in datalist(tmp_path / "m.json", tmp_path, "training", task="opacity")]
+    assert {tuple(item["label"].shape): int(item["label"].sum()) for item in items} == {(1, 6, 8): 48, (1, 5, 7): 0}
