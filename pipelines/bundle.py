@@ -30,7 +30,7 @@ REQUIRED = (  # of a bundle that is passed on
     "docs/data_license.txt",
 )
 # what travels of docs/
-DOCS = ("README.md", "data_license.txt", "figures.json", "patients.csv", "licences.csv", "images.csv")
+DOCS = ("README.md", "data_license.txt", "figures.json", "patients.csv", "licences.csv", "image_sets.csv")
 WEIGHTS, ABOUT_WEIGHTS = "models/model.pt", "models/model.json"
 SHIPPED = Path(__file__).resolve().parents[1] / "bundles"  # beside the packages, in a clone and where pip puts them
 IN_CLONE = (SHIPPED.parent / "pyproject.toml").is_file()  # and not what pip has installed
