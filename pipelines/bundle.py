@@ -200,13 +200,11 @@ class Bundle:
         """
         if not self.gives_probabilities:
             raise DataError(f"{self.name}: gives labels, not probabilities: leave out --calibrated.")
-        plain = self.read(["inference"])
-        for name in OUTLINE:
-            if inference.get(name) != plain.get(name):
-                raise DataError(
-                    f"{self.name}: {name} is not as in inference.json, with which the temperature was fitted. Leave "
-                    "out --calibrated, or what changes it."
-                )
+        if changed := self.changed(inference, OUTLINE):
+            raise DataError(
+                f"{self.name}: {changed[0]} is not as in inference.json, with which the temperature was fitted. Leave "
+                "out --calibrated, or what changes it."
+            )
         fitted = read_fitted(weights)
         if "temperature" not in fitted:
             raise DataError(
@@ -250,6 +248,11 @@ class Bundle:
         parser.read_meta(self._path("metadata"))
         parser.update(pairs={"bundle_root": str(self.root), **overrides})
         return parser
+
+    def changed(self, inference: ConfigParser, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that overlays or overrides have made another thing of than the bundle's own inference is."""
+        own = self.read(["inference"])
+        return [name for name in ids if inference.get(name) != own.get(name)]
 
     def _path(self, name: str) -> Path:
         return self.root / CONFIGS / f"{name}.json"

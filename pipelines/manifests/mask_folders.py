@@ -84,20 +84,24 @@ def build_masks_manifest(
         fractions=fractions,
         by="patient" if patients else "image",
     )
-    counted_in, nothing_in = (
-        _subfolders(build.folder, option, names) for option, names in (("behind_heart", behind_heart), ("empty", empty))
-    )
+    counted_in = _subfolders(build.folder, "behind_heart", behind_heart)
+    nothing_in = _subfolders(build.folder, "empty", empty)
     images, masks = _find(build.folder)
     patient_of = patients_of(images, patients)
     pairs: dict[Path, tuple[list[Path], str, bool]] = {}
     for stem, files in sorted(images.items()):
-        behind, nothing = (any(path in files[0].parents for path in paths) for paths in (counted_in, nothing_in))
-        if len(files) == 1 and (stem in masks) != nothing:
+        behind, nothing = (not paths.isdisjoint(files[0].parents) for paths in (counted_in, nothing_in))
+        if stem not in masks and not nothing:
+            reason = "it has no mask"
+        elif len(files) > 1:
+            reason = f"{len(files)} images have its name"
+        elif stem in masks and nothing:
+            reason = "it has a mask, and is said to be empty"
+        else:
             pairs[files[0]] = masks.get(stem, []), patient_of[stem], behind
             continue
         for file in files:
-            unpaired = "it has a mask, and is said to be empty" if stem in masks else "it has no mask"
-            build.leave_out(file, unpaired if len(files) == 1 else f"{len(files)} images have its name")
+            build.leave_out(file, reason)
     for stem in sorted(masks.keys() - images.keys()):
         for file in masks[stem]:
             build.leave_out(file, "it is a mask without an image")
@@ -105,12 +109,12 @@ def build_masks_manifest(
     return build.write()
 
 
-def _subfolders(folder: Path, option: str, names: Sequence[str]) -> list[Path]:
+def _subfolders(folder: Path, option: str, names: Sequence[str]) -> set[Path]:
     paths = [folder / name for name in names]
     for path in paths:
         if not path.is_dir():
             raise DataError(f"{path}: no such folder. --{option} takes folders below {folder}.")
-    return paths
+    return set(paths)
 
 
 def _find(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:

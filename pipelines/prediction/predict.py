@@ -112,7 +112,7 @@ class Prediction:
             overrides["batch_size"] = batch_size
         places = {"dataset_dir": str(self.input), "output_dir": str(self.output)}
         self.parser = bundle.read(["inference", *overlays], **places, **overrides)
-        if overlays and self.parser.get("handlers") != bundle.read(["inference"]).get("handlers"):
+        if overlays and bundle.changed(self.parser, ["handlers"]):
             raise DataError(
                 f"{' '.join(overlays)}: has handlers, which predict does not run, as it does case by case. For the "
                 "challenge's submission give --submission FILE in place of the overlay."

@@ -109,16 +109,16 @@ class CachedDataset(PersistentDataset):
         return [self.files[index]]
 
     def _fill(self) -> None:
-        first = {file: index for index, file in reversed(list(enumerate(self.files)))}  # one may be listed often
-        missing = sorted(i for i in first.values() if not all(part.is_file() for part in self.parts(i)))
-        logger.info("cache %s: %d of %d found", self.cache_dir, len(first) - len(missing), len(first))
+        index_of = {file: index for index, file in enumerate(self.files)}  # one may be listed often
+        missing = [i for i in index_of.values() if not all(part.is_file() for part in self.parts(i))]
+        logger.info("cache %s: %d of %d found", self.cache_dir, len(index_of) - len(missing), len(index_of))
         workers = min(os.cpu_count() or 1, len(missing) // 8, self.max_workers)
         errors = DataLoader(_Fill(self, missing), batch_size=None, num_workers=workers)
         failed = [error for error in progress(errors, len(missing), "decoding images once", "image") if error]
         if failed:
             shown = "\n".join(f"  {error}" for error in failed[:10])
             more = f"\n  ... and {len(failed) - 10} more" if len(failed) > 10 else ""
-            raise DataError(f"{len(failed)} of {len(first)} {self.unit} cannot be used:\n{shown}{more}")
+            raise DataError(f"{len(failed)} of {len(index_of)} {self.unit} cannot be used:\n{shown}{more}")
 
     def read(self, index: int) -> dict[str, Any]:
         """The result of the deterministic transforms."""
