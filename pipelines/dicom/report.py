@@ -143,6 +143,6 @@ class SaveReportd(SaveFiled):
         self.keep_free_text = keep_free_text
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
-        found = mask_to_boxes(np.asarray(data[key][0].cpu()), self.threshold, self.box_confidence)
+        found = mask_to_boxes(data[key], self.threshold, self.box_confidence)
         source = data[key].meta["filename_or_obj"]
         write_report(found, source, self.finding, path, self.algorithm, self.keep_free_text)

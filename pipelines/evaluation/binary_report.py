@@ -129,7 +129,7 @@ class EvaluationReport:
         row = image_row(probability, truth, self.threshold, known_spacing(item["label"]))
         row |= {"columns": truth.shape[0], "rows": truth.shape[1], **item.get("features", {})}
         packed = pack(truth > 0, probability >= self.threshold)  # best, median and worst are known only at the end
-        found = mask_to_boxes(probability, self.threshold)
+        found = mask_to_boxes(item["pred"], self.threshold)
         return row, found, count_pixels(probability, truth), packed
 
     def completed(self, engine: Workflow) -> None:

@@ -82,7 +82,7 @@ class Inference:
         with torch.no_grad():
             done = self.postprocess(data)
         if self.boxes_by is not None:
-            done["boxes"] = mask_to_boxes(np.asarray(done["probability"][0]), *self.boxes_by)
+            done["boxes"] = mask_to_boxes(done["probability"], *self.boxes_by)
         return done
 
 

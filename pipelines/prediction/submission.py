@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
@@ -47,7 +46,7 @@ class Submission:
     def iteration_completed(self, engine: Workflow) -> None:
         for item in engine.state.output:
             probability = item["probability"]
-            boxes = mask_to_boxes(np.asarray(probability[0].cpu()), self.threshold, self.box_confidence)
+            boxes = mask_to_boxes(probability, self.threshold, self.box_confidence)
             self.found.append((probability.meta["filename_or_obj"], boxes))
 
     def completed(self, engine: Workflow) -> None:

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader
@@ -82,7 +81,7 @@ def _measure_whole(engine: SupervisedEvaluator, threshold: float) -> None:
         probability, truth = (item[key][0].as_tensor() for key in ("pred", "label"))
         predicted, true = probability >= threshold, truth > 0
         (predicted & true).sum(), (predicted & ~true).sum(), (~predicted & true).sum()
-        mask_to_boxes(np.asarray(probability), threshold)
+        mask_to_boxes(item["pred"], threshold)
         masks = predicted[None, None], true[None, None]
         for spacing in ((1.0, 1.0), known_spacing(item["label"])) if predicted.any() and true.any() else ():
             if spacing is not None:

@@ -11,8 +11,10 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
+from scipy.special import expit, logit
 
 from ..errors import DataError
+from ..probabilities.relative_to_peak import shift_of
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels, from the corner of the first pixel
 MIN_AREA = 1e-3  # of the image. The least box of the challenge's 9,555 covers 0.2 %: smaller components are noise.
@@ -59,35 +61,41 @@ def _centres(start: float, length: float, size: int) -> slice:
     return slice(int(np.clip(first, 0, size)), int(np.clip(last, 0, size)))
 
 
-def mask_to_boxes(probability: np.ndarray, threshold: float, confidence: float = 0.0) -> list[tuple[float, Box]]:
+def mask_to_boxes(probability: torch.Tensor, threshold: float, confidence: float = 0.0) -> list[tuple[float, Box]]:
     """The box around each connected component of a predicted mask.
 
     Args:
-        probability: (x, y), 0 to 1.
+        probability: (1, x, y), 0 to 1.
         threshold: a pixel at or above it belongs to the mask. Neighbours share an edge.
         confidence: that a component must have.
 
     Returns:
         ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
-        the component. Components smaller than MIN_AREA of the image, or below ``confidence``, are dropped.
+        the component, as it was before :class:`RelativeToPeakd` shifted it to draw an outline. Components smaller
+        than MIN_AREA of the image, or below ``confidence``, are dropped.
     """
     found: list[tuple[float, Box]] = []
-    mask = probability >= threshold
+    values, shift = np.asarray(probability[0].detach().cpu()), shift_of(probability)
+    mask = values >= threshold
     ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     if not mask.any():
         return found
     within = tuple(slice(places[0], places[-1] + 1) for places in ends)  # looking at the rest would only take time
-    probability, size = probability[within], probability.size
+    values, size = values[within], values.size
     components, count = ndimage.label(mask[within])
     for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
         inside = components[place] == number
-        mean = float(probability[place][inside].mean())
+        mean = float(_shifted_back(values[place][inside], shift).mean())
         if inside.sum() >= MIN_AREA * size and mean >= confidence:
             columns, rows = place
             corner = float(ends[0][0] + columns.start), float(ends[1][0] + rows.start)
             box: Box = (*corner, float(columns.stop - columns.start), float(rows.stop - rows.start))
             found.append((mean, box))
     return sorted(found, key=lambda item: -item[0])
+
+
+def _shifted_back(probability: np.ndarray, shift: float) -> np.ndarray:
+    return expit(logit(probability) - shift) if shift else probability
 
 
 class BoxesToMaskd(MapTransform):

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 
+from ..probabilities.relative_to_peak import SHIFT, shift_of
 from ..probabilities.temperature import before_temperature, with_temperature
 
 ROUNDING = 1e-5  # by which an interpolated probability can exceed those that it lies between
@@ -63,7 +64,8 @@ class BackToImaged(MapTransform):
             d[key] = MetaTensor(torch.from_numpy(mask.T)[None], meta=meta)
             if full is not None:
                 full = with_temperature(full, self.temperature)
-                d[self.probability_key] = MetaTensor(torch.from_numpy(full.T)[None], meta=meta)
+                shift = shift_of(image) / self.temperature
+                d[self.probability_key] = MetaTensor(torch.from_numpy(full.T)[None], meta={**meta, SHIFT: shift})
         return d
 
 

@@ -136,6 +136,15 @@ def test_boxes_lie_on_their_mask_in_rows_and_columns(images, settings):
             assert edge.any()
 
 
+def test_boxes_are_as_sure_as_the_network_whatever_drew_their_outline(images, settings):
+    wide = settings["pneumonia"] | {"share_of_peak": 0.7 * settings["pneumonia"]["share_of_peak"]}
+    found = Model(bundle_of("pneumonia"), **wide).predict(images / "a.dcm")
+    before = Model(bundle_of("pneumonia"), ["fixed_threshold"], **settings["pneumonia"]).predict(images / "a.dcm")
+    assert np.abs(found.probability - before.probability).max() > 0.01
+    ((confidence, _),) = found.boxes
+    assert found.mask.all() and confidence == pytest.approx(before.probability.mean(), abs=1e-3)
+
+
 def test_lungs_say_whether_the_image_is_frontal(images, settings):
     found = Model(bundle_of("lungs"), **settings["lungs"]).predict(images / "a.dcm")
     assert found.boxes is None and found.check.keys() == frontal_check(np.eye(8)).keys()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from transforms import BoxesToMaskd, DataError, boxes_to_mask, mask_to_boxes
+from transforms import BoxesToMaskd, DataError, RelativeToPeakd, boxes_to_mask, mask_to_boxes
 
 
 def test_box_lies_at_x_and_y_of_a_columns_first_mask():
@@ -73,7 +73,20 @@ def test_boxes_from_a_mask():
     probability[30:36, 20:40] = 0.9
     probability[30, 20] = 0.5
     probability[50, 1] = 0.99  # one pixel of 2400 is below a thousandth of the image
-    (first, a), (second, b) = mask_to_boxes(probability, 0.5)
+    found = MetaTensor(torch.from_numpy(probability[None]))
+    (first, a), (second, b) = mask_to_boxes(found, 0.5)
     assert a == (30, 20, 6, 20) and first == pytest.approx((119 * 0.9 + 0.5) / 120)
     assert b == (10, 5, 10, 4) and second == pytest.approx(0.6)
-    assert [box for _, box in mask_to_boxes(probability, 0.5, confidence=0.65)] == [a]
+    assert [box for _, box in mask_to_boxes(found, 0.5, confidence=0.65)] == [a]
+
+
+def test_a_box_is_as_sure_as_the_network_was_before_its_outline_was_drawn():
+    before = torch.full((1, 20, 20), 0.1)
+    before[0, 5:15, 5:15] = 0.48
+    before[0, 8:12, 8:12] = 0.75  # 0.6 of it is 0.45, so the outline takes in all 100 pixels
+    data = RelativeToPeakd("pred", 0.6, 0.5)({"image": MetaTensor(torch.zeros(1, 20, 20)), "pred": before})
+    probability = MetaTensor(data["pred"], meta=data["image"].meta)
+    assert probability[0, 5, 5] > 0.5 and probability.max() > 0.78
+    ((confidence, box),) = mask_to_boxes(probability, 0.5)
+    assert box == (5, 5, 10, 10) and confidence == pytest.approx((84 * 0.48 + 16 * 0.75) / 100, abs=1e-6)
+    assert mask_to_boxes(probability, 0.5, confidence=0.53) == []

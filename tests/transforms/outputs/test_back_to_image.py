@@ -10,7 +10,7 @@ from monai.transforms import AsDiscreted, Compose, Invertd, LoadImaged
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from transforms import BackToImaged, FitRadiographd, RadiographReader
+from transforms import BackToImaged, FitRadiographd, RadiographReader, RelativeToPeakd, mask_to_boxes
 
 SIZE = 32
 
@@ -97,3 +97,16 @@ def test_a_temperature_is_applied_in_the_image_s_grid(fitted, threshold):
     assert torch.equal(found["pred"], plain["pred"]) == (threshold == 0.5)
     sure = (found["probability"] - threshold).abs() > 1e-5
     assert torch.equal(found["pred"][sure] > 0, found["probability"][sure] >= threshold)
+
+
+def test_a_box_is_as_sure_as_the_network_with_its_temperature_whatever_shift_drew_the_outline(fitted):
+    steps, data = fitted(60, 60)
+    data["pred"] = MetaTensor(torch.full((1, SIZE, SIZE), 0.7))
+    shifted = RelativeToPeakd("pred", 0.6, 0.5)(data)
+    assert float(shifted["pred"].max()) > 0.75
+    found = BackToImaged("pred", 0.5, probability_key="probability", temperature=0.5)(shifted)["probability"]
+    ((confidence, box),) = mask_to_boxes(found, 0.5)
+    assert box == (0, 0, 60, 60)
+    ((as_evaluated, _),) = mask_to_boxes(Invertd("pred", steps, orig_keys="image")(shifted)["pred"], 0.5)
+    assert as_evaluated == pytest.approx(0.7, abs=1e-5)
+    assert confidence == pytest.approx(49 / 58, abs=1e-5)  # odds of 7 to 3, squared

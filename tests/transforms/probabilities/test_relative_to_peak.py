@@ -12,9 +12,10 @@ from transforms import RelativeToPeakd
 
 
 def relative(values, share=0.6, threshold=0.5):
-    image = MetaTensor(torch.tensor([values], dtype=torch.float32), meta={"filename_or_obj": "a.dcm"})
-    shifted = RelativeToPeakd("pred", share, threshold)({"pred": image})["pred"]
-    assert shifted.shape == image.shape and shifted.meta == image.meta
+    before = MetaTensor(torch.tensor([values], dtype=torch.float32), meta={"filename_or_obj": "a.dcm"})
+    data = {"image": MetaTensor(torch.zeros_like(before)), "pred": before}
+    shifted = RelativeToPeakd("pred", share, threshold)(data)["pred"]
+    assert shifted.shape == before.shape and shifted.meta == before.meta
     return shifted.as_tensor()[0].numpy()
 
 
