@@ -37,6 +37,7 @@ TAKEN = (  # of report.json
     *("predicted_dice", "in_sample", "left_out", "trained_images", "ensemble"),
 )
 NAMED = ("overlays", "evaluation", OVERRIDES)  # settings that titles always tell
+LIMITS = ("threshold", "box_confidence")  # that what is predicted is compared with
 AS_IT_IS = "as it is"
 HEADLINES = ("dice_by_image_over_positives", "iou_by_image_over_positives", AUC, "dice_mean_of_organs_by_case")
 REMAKE = "Make it with: python -m pipelines evaluate, report or crossvalidate."
@@ -90,7 +91,7 @@ def fill_card(bundle: Bundle, folders: Sequence[os.PathLike | str], tried: Seque
 
 
 def stale(bundle: Bundle) -> list[str]:
-    """What of a bundle's card and metadata is not as its ``figures.json`` says, or is of other weights; else nothing.
+    """What of a bundle's card and metadata is not as ``figures.json`` says, or of other weights or limits.
 
     Raises:
         DataError: if ``figures.json`` is broken, or the card lacks the marked lines.
@@ -109,7 +110,20 @@ def stale(bundle: Bundle) -> list[str]:
         told = [column["calibration"].get("temperature") for column in figures["columns"] if _of_weights(column)]
         if any(temperature != fitted for temperature in told):
             faults.append(f"{bundle.figures}: is from before {bundle.weights.name} was calibrated")
-    return faults
+    return faults + [fault for column in figures["columns"] for fault in _of_other_limits(bundle, column)]
+
+
+def _of_other_limits(bundle: Bundle, column: Mapping[str, Any]) -> list[str]:
+    """Where a column was measured with another limit than the configuration has by now."""
+    told = column["evaluated"]
+    settings = told.get("settings", {})
+    files = ["train", *settings.get("overlays", []), "evaluate", *settings.get("evaluation", [])]
+    configured = bundle.read(files, **settings.get(OVERRIDES, {}))
+    return [
+        f"{bundle.figures}: {column['title']}: is of {key} {told[key]}, and the configuration has {configured[key]}"
+        for key in LIMITS
+        if key in told and told[key] != configured[key]
+    ]
 
 
 def eval_metrics(figures: Mapping[str, Any]) -> dict[str, float]:

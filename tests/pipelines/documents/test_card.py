@@ -177,6 +177,17 @@ def test_figures_from_before_a_calibration_are_stale(bundle, tmp_path):
     assert stale(Bundle(bundle.root)) == []
 
 
+def test_figures_of_another_limit_than_the_configuration_s_are_stale(bundle, tmp_path):
+    before = changed(report(tmp_path / "before", bundle), threshold=0.4)
+    now = changed(report(tmp_path / "now", bundle), threshold=0.5)
+    given = changed(report(tmp_path / "given", bundle), threshold=0.3, settings={"overrides": {"threshold": 0.3}})
+    fill_card(bundle, [now, given])
+    assert stale(Bundle(bundle.root)) == []
+    fill_card(bundle, [now, before])
+    (fault,) = stale(Bundle(bundle.root))
+    assert fault.endswith("test: is of threshold 0.4, and the configuration has 0.5")
+
+
 def test_a_handful_of_patients_is_not_told_of(bundle, tmp_path):
     groups = [
         {"by": "sex", "value": value, **mean(number, None, None, patients)}
