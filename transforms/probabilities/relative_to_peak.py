@@ -46,12 +46,11 @@ class RelativeToPeakd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            peak = d[key].max()
-            d[self.image_key].meta[SHIFT] = 0.0
+            peak, shift = d[key].max(), 0.0
             if peak >= self.threshold:
-                shift = torch.logit(torch.as_tensor(self.threshold)) - torch.logit(self.share * peak)
+                shift = float(torch.logit(torch.as_tensor(self.threshold)) - torch.logit(self.share * peak))
                 d[key] = torch.sigmoid(torch.logit(d[key]) + shift)
-                d[self.image_key].meta[SHIFT] = float(shift)
+            d[self.image_key].meta[SHIFT] = shift
         return d
 
 
