@@ -38,6 +38,11 @@ OUTLINE = ("outline", "share_of_peak")  # ids of what changes probabilities afte
 OF_A_SERVER = f"{CONFIGS}/monailabel_train.json"  # MONAI Label writes it, and it names the server's images
 
 
+def evaluated_with(overlays: Sequence[str] = (), evaluation: Sequence[str] = ()) -> list[str]:
+    """The names of an evaluation's configurations, the last of which wins: its training's, and what it alone has."""
+    return ["train", *overlays, "evaluate", *evaluation]
+
+
 class Bundle:
     """A bundle's folder.
 

@@ -51,9 +51,11 @@ def _overrides(bundle: Bundle, given: Sequence[tuple[str, str]], settings: dict[
 
     from transforms import DataError
 
+    from ..bundle import evaluated_with
+
     own = {*settings, "epochs", "reader#unknown_spacing", "bundle_root", "ckpt_dir", "split", "weights", "resume"}
     own |= {"keep_test", "trained", "against"}
-    parser = bundle.read(["train", *settings["overlays"], "evaluate", *settings["evaluation"]])
+    parser = bundle.read(evaluated_with(settings["overlays"], settings["evaluation"]))
     for key, _ in given:
         if key in own:
             raise DataError(f"--override {key}: is set by the command. Use its own option, or leave it out.")

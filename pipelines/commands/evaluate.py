@@ -55,20 +55,20 @@ def run(bundle: str, **settings: Any) -> None:
     )
 
 
-def _files(overlays: Sequence[str], evaluation: Sequence[str]) -> list[str]:
-    return ["train", *overlays, "evaluate", *evaluation]
-
-
 def _configuration(
     bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any
 ) -> ConfigParser:
-    return bundle.read(_files(overlays, evaluation), **overrides)
+    from ..bundle import evaluated_with
+
+    return bundle.read(evaluated_with(overlays, evaluation), **overrides)
 
 
 def _evaluate(bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence[str] = (), **overrides: Any) -> None:
     from monai.bundle import run as run_configuration
 
     from transforms import DataError
+
+    from ..bundle import evaluated_with
 
     output = Path(overrides.get("output_dir", bundle.root))
     for folder in (output, *output.absolute().parents):
@@ -79,7 +79,7 @@ def _evaluate(bundle: Bundle, overlays: Sequence[str] = (), evaluation: Sequence
             )
     run_configuration(
         run_id="evaluating",
-        config_file=bundle.files(_files(overlays, evaluation)),
+        config_file=bundle.files(evaluated_with(overlays, evaluation)),
         bundle_root=str(bundle.root),
         overlays=list(overlays),  # no key but these two hold their names, for metrics.json
         evaluation=list(evaluation),

@@ -19,7 +19,7 @@ from networks import read_about
 from transforms import DataError, check_writable, grey_levels
 from transforms.files.atomic import atomic_write
 
-from ..bundle import Bundle
+from ..bundle import Bundle, evaluated_with
 from ..evaluation.binary_metrics import summarise
 from ..evaluation.binary_pictures import draw_chosen, load_masks
 from ..evaluation.metric_table import write_metrics
@@ -107,7 +107,7 @@ def cross_validate(
     if trained is not None:
         for fold, _ in manifests:
             check_same_folds(fold, Path(trained) / fold.name)
-    evaluating = ["train", *overlays, "evaluate", *evaluation]
+    evaluating = evaluated_with(overlays, evaluation)
     tables = []
     for number, (fold, entries) in enumerate(manifests):
         folder = output_dir / f"fold_{number}"

@@ -18,7 +18,7 @@ from networks import read_fitted
 from transforms import DataError
 from transforms.files.atomic import atomic_write
 
-from ..bundle import Bundle
+from ..bundle import Bundle, evaluated_with
 from ..evaluation.binary_metrics import AUC
 from ..phantoms.cohort import NAME as PHANTOMS
 from ..provenance import OVERRIDES, weights_hash
@@ -117,8 +117,8 @@ def _of_other_limits(bundle: Bundle, column: Mapping[str, Any]) -> list[str]:
     """Where a column was measured with another limit than the configuration has by now."""
     told = column["evaluated"]
     settings = told.get("settings", {})
-    files = ["train", *settings.get("overlays", []), "evaluate", *settings.get("evaluation", [])]
-    configured = bundle.read(files, **settings.get(OVERRIDES, {}))
+    names = evaluated_with(settings.get("overlays", ()), settings.get("evaluation", ()))
+    configured = bundle.read(names, **settings.get(OVERRIDES, {}))
     return [
         f"{bundle.figures}: {column['title']}: is of {key} {told[key]}, and the configuration has {configured[key]}"
         for key in LIMITS
