@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,15 +166,23 @@ def _column(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 def _titled(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """With a title each: the split, overlays and what else was overridden; and the data if they are not the same."""
-    titled = []
+    """With a title each: the split, overlays and what else was overridden; and the data if they are not the same.
+
+    Those that would be called the same, such as cross-validations of other seeds, have what they differ in besides.
+    """
+    titles = []
     for column in columns:
         told = column["evaluated"]
         models = [f"ensemble of {column['ensemble']} models"] if column.get("ensemble") else []
         title = ", ".join([told["split"], *models, *_changes(told.get("settings", {}))])
         several = len({other["data"] for other in columns}) > 1 or column["data"] == PHANTOMS
-        titled.append({**column, "title": f"{title} of {column['data']}" if several else title})
-    return titled
+        titles.append(f"{title} of {column['data']}" if several else title)
+    for title in set(titles):
+        alike = [place for place, other in enumerate(titles) if other == title]
+        settings = [columns[place]["evaluated"].get("settings", {}) for place in alike]
+        for place, own in zip(alike, _differing(settings), strict=True):
+            titles[place] = ", ".join([title, *own])
+    return [{**column, "title": title} for column, title in zip(columns, titles, strict=True)]
 
 
 def _changes(settings: Mapping[str, Any]) -> list[str]:
@@ -182,13 +191,17 @@ def _changes(settings: Mapping[str, Any]) -> list[str]:
     return [f"`{text}`" for text in [*names, *(f"{k} {v}" for k, v in settings.get(OVERRIDES, {}).items())]]
 
 
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Of each the options that are not the same in all; what titles always tell is left out."""
+    options = [key for key in dict.fromkeys(chain(*settings)) if key not in (*NAMED, "trained")]
+    differ = [key for key in options if len({own.get(key) for own in settings}) > 1]
+    return [[f"`--{key} {own[key]}`" for key in differ if key in own] for own in settings]
+
+
 def _compared(bundle: Bundle, tried: Tried) -> dict[str, Any]:
     first, second = (_report(bundle, folder) for folder in (tried.first, tried.second))
     settings = [report["evaluated"].get("settings", {}) for report in (first, second)]
-    titles = [_changes(own) for own in settings]
-    differ = [key for key in {**settings[0], **settings[1]} if settings[0].get(key) != settings[1].get(key)]
-    for title, own in zip(titles, settings, strict=True):
-        title += [f"`--{key} {own[key]}`" for key in differ if key in own and key not in (*NAMED, "trained")]
+    titles = [[*_changes(own), *differing] for own, differing in zip(settings, _differing(settings), strict=True)]
     if titles[0] == titles[1]:
         for title, report in zip(titles, (first, second), strict=True):
             title += [f"weights {report['evaluated']['weights'][:12]}"] if report["evaluated"]["weights"] else []

@@ -123,6 +123,20 @@ def changed(folder, **evaluated):
     return folder
 
 
+def test_columns_of_one_name_say_what_they_differ_in(bundle, tmp_path):
+    plain = {"overlays": [], "evaluation": [], "folds": 5, "trained": "OTHER"}
+    settings = [plain | {"seed": 0}, plain | {"seed": 1, "trained": None}, SETTINGS]
+    folders = [
+        changed(report(tmp_path / f"{number}", bundle, "cross-validation"), weights=None, settings=own)
+        for number, own in enumerate(settings)
+    ]
+    fill_card(bundle, [report(tmp_path / "test", bundle), *folders])
+    named = ["cross-validation, `--seed 0`", "cross-validation, `--seed 1`"]
+    named += ["cross-validation, `usual_way`, `loss#batch True`"]
+    assert f"| | test | {' | '.join(named)} |" in bundle.card.read_text()
+    assert stale(Bundle(bundle.root)) == []
+
+
 def test_what_was_tried_is_told_with_what_was_given(bundle, tmp_path):
     """Of cross-validations the overlays, the overrides and what else differs; of evaluations the weights."""
     metrics = {"dice": {name: mean(value, None, None) for name, value in (("first", 0.4), ("second", 0.5))}}
