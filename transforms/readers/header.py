@@ -23,6 +23,19 @@ except ImportError:  # pydicom 2, which MONAI Label pins
 
 PIXEL_SPACING_MM = (0.01, 10.0)  # in the plane of an image: from microscopic to coarser than any radiograph or CT
 RADIOGRAPHS = ("CR", "DX", "RG")  # modalities: computed, digital and film radiography, PS3.3 C.7.3.1.1.1
+# What says the view: ViewPosition, by PS3.3 C.8.1.1 and as else written; and ViewCodeSequence, CID 4010 in SCT and SRT
+FRONTAL, SIDE, OBLIQUE = "frontal", "from the side", "oblique"
+VIEWS = {FRONTAL: ("AP", "PA"), SIDE: ("LL", "RL", "LAT", "LATERAL")}
+VIEWS |= {OBLIQUE: ("LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBLIQUE")}
+VIEW_CODES = {
+    FRONTAL: ("399033003", "399348003", "R-10206", "272479007", "R-10214"),
+    SIDE: ("399067008", "R-102CD", "399173006", "R-10236", "399198007", "R-10232"),
+    OBLIQUE: (
+        *("399182000", "R-102C1", "399184004", "R-10238", "399236003", "R-10234", "399135007", "R-10220"),
+        *("399356000", "R-40985", "399006002", "R-10212", "399038007", "R-10210"),
+    ),
+}
+VIEW_TAGS = ("ViewPosition", "ViewCodeSequence", "PatientOrientation")
 # In the order of trust. PixelSpacing is calibrated (PS3.3 10.7.1.3); the others are at the detector or the film.
 SPACING_TAGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 LARGEST_VALUE = 1e6  # of grey values, Hounsfield units and windows, whichever sign: 16 bits hold 65,535
@@ -38,6 +51,24 @@ def other_modality(header: Dataset) -> str | None:
     """Why a header is not a radiograph's by its Modality, or None if it is one's."""
     found = header.get("Modality") or "missing"
     return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
+
+
+def other_view(header: Dataset) -> str | None:
+    """Why an image is not a frontal one by its header, or None if it is one or the header does not say.
+
+    Of ``VIEW_TAGS`` the first that tells counts. PatientOrientation tells a view from the side: one of its axes goes to
+    the front or the back of the patient, PS3.3 C.7.6.1.1.1.
+    """
+    position = str(header.get("ViewPosition") or "").strip().upper()
+    codes = [str(item.get("CodeValue")) for item in header.get("ViewCodeSequence") or ()]
+    along = [str(axis)[:1] for axis in np.atleast_1d(header.get("PatientOrientation") or [])]
+    told = [("ViewPosition", view) for view, terms in VIEWS.items() if position in terms]
+    told += [("ViewCodeSequence", view) for view, terms in VIEW_CODES.items() if set(codes) & set(terms)]
+    told += [("PatientOrientation", SIDE) for axis in along if axis in ("A", "P")]
+    if not told or told[0][1] == FRONTAL:
+        return None
+    tag, view = told[0]
+    return f"it is {view} by its {named(tag)}, and a frontal image is needed. Correct the tag if it is one"
 
 
 def number(

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from ..errors import DataError
-from .header import check_spacing, other_modality
+from .header import check_spacing, other_modality, other_view
 
 FULL_SCALE = 65535  # of 16 bits
 
@@ -26,8 +26,8 @@ class HeldRadiograph:
         name: what errors call it.
 
     Raises:
-        DataError: if it is neither, of another modality, or an array of another shape, type or range; or if the spacing
-            cannot be.
+        DataError: if it is neither, of another modality, no frontal view by its header, or an array of another shape,
+            type or range; or if the spacing cannot be.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class HeldRadiograph:
         if isinstance(image, Dataset):
             if spacing is not None:
                 raise DataError(f"{name}: is DICOM, which says its spacing itself. Leave out spacing.")
-            if why_not := other_modality(image):
+            if why_not := other_modality(image) or other_view(image):
                 raise DataError(f"{name}: {why_not}.")
             self.opened: Dataset | np.ndarray = _own(image)
         else:

@@ -27,12 +27,12 @@ from ..progress_bar import progress
 from .ct import CTReader
 from .ct_series import TAGS as CT_TAGS
 from .ct_series import is_localizer
-from .header import other_modality
+from .header import VIEW_TAGS, other_modality, other_view
 from .radiograph import HEADER_TAGS, RadiographReader
 
 logger = logging.getLogger(__name__)
 
-TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
+TAGS = sorted({*CT_TAGS, *HEADER_TAGS, *VIEW_TAGS, "SOPInstanceUID"})
 NAMES_HAVE_CASE = sys.platform not in ("win32", "darwin")  # or a.png and A.png are one file
 PICTURE = "is a PNG or JPEG picture"
 Header = Dataset | str  # of a DICOM file, or what the file is instead
@@ -203,7 +203,8 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
     def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
             return _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
-        return other_modality(header) or _copy_of(header, path, seen) or _refused(path, reader.check, path, header)
+        why_not = other_modality(header) or other_view(header) or _copy_of(header, path, seen)
+        return why_not or _refused(path, reader.check, path, header)
 
     for path, header in files.items():
         if why_not := _refused(path, check, path, header):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import nibabel
@@ -11,11 +12,14 @@ import pydicom
 import pytest
 from monai.transforms import LoadImage
 from PIL import Image
+from pydicom.sr.codedict import codes
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
-from transforms import CTReader, DataError, RadiographReader, find_image, find_images, index_images
+from transforms import CTReader, DataError, HeldRadiograph, RadiographReader, find_image, find_images, index_images
 from transforms.readers import index as index_module
+
+VIEWS = codes.cid4010  # DX View
 
 
 def test_radiographs_are_found_by_content_and_the_rest_is_explained(write_dicom, tmp_path, caplog):
@@ -185,3 +189,49 @@ def test_a_header_that_cannot_be_used_leaves_out_its_file_alone(write_slice, wri
     assert [path for path, why in found.left_out if "Unknown Value Representation" in why] == damaged[:1]
     found = index_images(tmp_path / "cr", RadiographReader())
     assert tmp_path / "cr" / "a.dcm" in [case.path for case in found.cases]
+
+
+def view_code(value):
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodingSchemeDesignator = value, "SCT" if value.isdigit() else "SRT"
+    return [item]
+
+
+FRONTAL = [
+    {},
+    *({"ViewPosition": term} for term in ("AP", "PA", "pa", "", "LLD", "RLD", "ERECT")),  # on the side, and still AP
+    *({"ViewCodeSequence": view_code(code.value)} for code in (VIEWS.AnteroPosterior, VIEWS.PosteroAnterior)),
+    {"ViewCodeSequence": [], "PatientOrientation": ["L", "F"]},
+    {"PatientOrientation": ["F", "R"]},
+    {"PatientOrientation": ""},
+    {"ViewPosition": "PA", "PatientOrientation": ["A", "F"]},  # the first that tells counts
+    {"ViewCodeSequence": view_code("272479007"), "PatientOrientation": ["A", "F"]},
+]
+OTHERS = [
+    *({"ViewPosition": term} for term in ("LL", "RL", "ll", "LATERAL", "LAT ")),
+    *({"ViewCodeSequence": view_code(code.value)} for code in (VIEWS.LateralProjection, VIEWS.LeftLateral)),
+    {"ViewCodeSequence": view_code("R-10232"), "PatientOrientation": ["L", "F"]},  # right lateral, as before SNOMED CT
+    *({"PatientOrientation": axes} for axes in (["A", "F"], ["P", "F"], ["AF", "FP"], ["F", "A"])),
+    {"ViewPosition": "LL", "ViewCodeSequence": view_code("272479007")},
+    *({"ViewPosition": term} for term in ("LLO", "RLO", "LAO", "OBLIQUE")),
+    *({"ViewCodeSequence": view_code(code.value)} for code in (VIEWS.ObliqueProjection, VIEWS.LeftAnteriorOblique)),
+]
+
+
+@pytest.mark.parametrize("tags", FRONTAL)
+def test_frontal_images_and_those_whose_header_does_not_say_are_taken(write_dicom, tmp_path, tags):
+    path = write_dicom(np.eye(9, dtype=np.uint8), "in/a.dcm", **tags)
+    assert find_images(tmp_path / "in", RadiographReader()) == [{"image": str(path)}]
+
+
+@pytest.mark.parametrize("tags", OTHERS)
+def test_images_that_are_not_frontal_by_their_header_are_left_out(write_dicom, tmp_path, tags, caplog):
+    kept = write_dicom(np.eye(9, dtype=np.uint8), "in/a.dcm", ViewPosition="PA")
+    path = write_dicom(np.eye(9, dtype=np.uint8), "in/b.dcm", **tags)
+    assert find_images(tmp_path / "in", RadiographReader()) == [{"image": str(kept)}]
+    said = f"by its {next(iter(tags))} (00"
+    assert said in caplog.text and "a frontal image is needed. Correct the tag if it is one" in caplog.text
+    with pytest.raises(DataError, match=f"b.dcm: it is (from the side|oblique) {re.escape(said)}"):
+        find_image(path, RadiographReader())
+    with pytest.raises(DataError, match=re.escape(said)):
+        HeldRadiograph(pydicom.dcmread(path))
