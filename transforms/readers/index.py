@@ -117,14 +117,16 @@ def index_images(
         headers = pool.map(_read_header, paths)
         files = dict(zip(paths, progress(headers, len(paths), "reading headers", "file"), strict=True))
     index = _sorted_out(files, reader, root)
-    _drop_clashes(index)
     index.cases.sort(key=lambda case: case.path)
+    _drop_clashes(index)
     index.left_out.sort()
     return index
 
 
 def _sorted_out(files: dict[Path, Header], reader: CTReader | RadiographReader, root: Path) -> Index:
     index = Index([], [])
+    # the largest first, so that a whole file is no copy of one that was cut short
+    files = dict(sorted(files.items(), key=lambda item: -item[0].stat().st_size if isinstance(item[1], Dataset) else 0))
     if isinstance(reader, CTReader):
         _find_series(files, reader, root, index)
     else:
@@ -203,8 +205,8 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
     def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
             return _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
-        why_not = other_modality(header) or other_view(header) or _copy_of(header, path, seen)
-        return why_not or _refused(path, reader.check, path, header)
+        why_not = other_modality(header) or other_view(header) or _refused(path, reader.check, path, header)
+        return why_not or _copy_of(header, path, seen)
 
     for path, header in files.items():
         if why_not := _refused(path, check, path, header):

@@ -235,3 +235,19 @@ def test_images_that_are_not_frontal_by_their_header_are_left_out(write_dicom, t
         find_image(path, RadiographReader())
     with pytest.raises(DataError, match=re.escape(said)):
         HeldRadiograph(pydicom.dcmread(path))
+
+
+@pytest.mark.parametrize("name", ["in/a.dcm", "in/z.dcm"])
+def test_of_copies_the_whole_one_is_taken(write_dicom, write_slice, tmp_path, name):
+    """Not one that was cut short, or has lost its spacing, wherever it stands."""
+    whole = write_dicom(np.eye(64, dtype=np.uint8), "in/m.dcm")
+    (tmp_path / name).write_bytes(whole.read_bytes()[:-2000])
+    unspaced = pydicom.dcmread(whole)
+    del unspaced.PixelSpacing
+    unspaced.ImageComments = "x" * 100  # so that it is no smaller
+    unspaced.save_as(tmp_path / "in" / "b.dcm")
+    assert find_images(tmp_path / "in", RadiographReader()) == [{"image": str(whole)}]
+    slices = [write_slice(number, folder="ct") for number in range(4)]
+    (tmp_path / "ct" / name[3:]).write_bytes(slices[2].read_bytes()[:-20])
+    (case,) = index_images(tmp_path / "ct", CTReader()).cases
+    assert sorted(case.files) == sorted(slices)
