@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from transforms import calling_parser
+
 from .manifests.manifest import DataList, datalist, images_of, is_counted, manifest_hash, read_manifest
 from .manifests.splits import SPLITS
-from .resuming.fingerprint import calling_parser, images, reached
+from .resuming.fingerprint import images, reached
 from .resuming.sample import found_of
 
 PACKAGES = ("radbundles", "monai", "torch", "numpy", "scipy", "scikit-learn", "pydicom")

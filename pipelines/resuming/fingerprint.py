@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
+
+from transforms import calling_parser
 
 # Keys that the trainer, and the validation that chooses the best model, are made of: these and all that they refer to
 ROOTS = ("seed", "train#trainer", "validate#evaluator", "val_interval", "lr_scheduler")
@@ -41,20 +41,6 @@ def configuration() -> dict[str, Any]:
     """
     parser = calling_parser()
     return {} if parser is None else reached(parser, ROOTS, LEFT_OUT)
-
-
-def calling_parser() -> ConfigParser | None:
-    """The configuration that the caller is a component of; None if no parser made it.
-
-    MONAI gives a component its arguments and nothing else. But it makes it within a method of the parser, which
-    therefore is among the callers.
-    """
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if isinstance(parser := frame.f_locals.get("self"), ConfigParser):
-            return parser
-        frame = frame.f_back
-    return None
 
 
 def reached(parser: ConfigParser, roots: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from transforms import check_writable, prepare_console
+from transforms import check_keys, check_writable, prepare_console
 from transforms.files.atomic import remove_unfinished
 
-from ..bundle import Bundle
+from ..bundle import CONFIGS, Bundle
+from ..provenance import SETTINGS
 from .distributed import join_processes
 from .log import check_mlflow
 
@@ -16,7 +18,7 @@ from .log import check_mlflow
 def start(
     bundle_root: os.PathLike | str, folders: Sequence[os.PathLike | str], join: bool = False, mlflow: str | None = None
 ) -> None:
-    """Check the bundle's root and the folders to be written to; from here on, errors for the user are shown plainly.
+    """Check what a run is given before it computes; from here on, errors for the user are shown plainly.
 
     Args:
         bundle_root: the bundle's folder.
@@ -25,11 +27,12 @@ def start(
         mlflow: where a record is to be kept, or None: reached before any image is read.
 
     Raises:
-        DataError: if ``bundle_root`` is not a bundle, a folder cannot be written to, or MLflow cannot be reached; or as
-            ``join_processes``.
+        DataError: if ``bundle_root`` is not a bundle, a key of the configuration is read by nothing, a folder cannot
+            be written to, or MLflow cannot be reached; or as ``join_processes``.
     """
     prepare_console()
     Bundle(bundle_root)
+    check_keys(Path(bundle_root) / CONFIGS, known=SETTINGS.values())
     check_writable(folders)
     remove_unfinished(folders)
     if mlflow:
