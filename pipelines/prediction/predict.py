@@ -231,6 +231,8 @@ class Prediction:
             "%d of %d cases done, %d of them before; %d failed; see %s",
             *(len(summary["done"]), summary["cases"], summary["done_before"], len(failed), self.output / SUMMARY),
         )
+        if not summary["cases"]:
+            logger.error("--input: holds no image that %s takes. Give the folder of its images.", self.bundle.name)
         if failed:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
 

@@ -367,6 +367,7 @@ def test_nothing_done(tmp_path, settings, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("notes")
     assert run("pneumonia", tmp_path / "in", tmp_path / "out", settings) == 2
+    assert "--input: holds no image that pneumonia takes" in capsys.readouterr().out
     assert summary(tmp_path / "out")["exit_code"] == 2
     arguments = ["predict", "pneumonia", "--output", str(tmp_path / "out"), "--input", str(tmp_path / "gone")]
     weights = ["--weights", settings["pneumonia"]["weights"]]
