@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # What a JSON file beside weights may hold of what was fitted to them after their training
 FITTED = {"temperature", "quality", "calibrated_on", "calibrated_images", "classifier"}
 UNLOGGED = FITTED | {"trained_images"}  # of what is said of weights, what is too long for the log
+TASK = "task"  # the setting that tells one bundle's weights from another's, whose network may be the same
 _loaded: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 
 
@@ -168,9 +169,9 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
     about = {name: value for name, value in about.items() if name not in UNLOGGED}
     for name, value in settings.items():
         if trained_with.get(name, value) != value:
+            mend = "weights of this task" if name == TASK else f"--{name} {trained_with[name]}, or other weights"
             raise WeightsError(
-                f"{path}: was trained with {name} {trained_with[name]}, and {value} is configured: give --{name} "
-                f"{trained_with[name]}, or other weights."
+                f"{path}: was trained with {name} {trained_with[name]}, and {value} is configured: give {mend}."
             )
     network.load_state_dict(state)
     _loaded[network] = Path(path)

@@ -115,11 +115,13 @@ def write_report(
 class SaveReportd(SaveFiled):
     """Writes the boxes around what is predicted on each radiograph, see :func:`write_report`.
 
+    Around each part of the mask, however small or unsure: a finding is called absent where the mask is empty, and not
+    elsewhere.
+
     Args:
         keys: probabilities of shape (1, x, y), 0 to 1, MetaTensors that know the file of their image.
         layout: gives the name of each file.
         threshold: a pixel at or above it belongs to a box.
-        box_confidence: that a box must have.
         finding: what is in the boxes.
         algorithm: what found it.
         keep_free_text: see :func:`read_source`.
@@ -130,19 +132,17 @@ class SaveReportd(SaveFiled):
         keys: KeysCollection,
         layout: OutputLayout,
         threshold: float,
-        box_confidence: float,
         finding: dict[str, Any],
         algorithm: Algorithm,
         keep_free_text: bool = False,
     ):
         super().__init__(keys, layout)
         self.threshold = threshold
-        self.box_confidence = box_confidence
         self.finding = finding
         self.algorithm = algorithm
         self.keep_free_text = keep_free_text
 
     def write(self, data: Mapping[Hashable, Any], key: Hashable, path: Path) -> None:
-        found = mask_to_boxes(data[key], self.threshold, self.box_confidence)
+        found = mask_to_boxes(data[key], self.threshold, least_area=0)
         source = data[key].meta["filename_or_obj"]
         write_report(found, source, self.finding, path, self.algorithm, self.keep_free_text)

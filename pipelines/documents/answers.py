@@ -37,6 +37,7 @@ def data(known: Known) -> str:
 def preparation(known: Known) -> str:
     """How an image is prepared for the network."""
     settings = known.about.get("settings") or {name: known.training.get(name) for name in known.training["settings"]}
+    settings = {name: value for name, value in settings.items() if name != "task"}  # which prepares nothing
     steps = _targets(known.training, "$@loading + @train#fitting")
     return f"In this order: {', '.join(steps)}. {_told(settings)}."
 

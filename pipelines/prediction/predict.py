@@ -150,7 +150,7 @@ class Prediction:
             more |= text
         self.parser["masks"] = writer_of(chosen, self.bundle, self.algorithm, keys, **more)
         if report:
-            settings = {"keys": "probability", "threshold": "@threshold", "box_confidence": "@box_confidence", **text}
+            settings = {"keys": "probability", "threshold": "@threshold", **text}
             self.parser["outputs#transforms"].append(writer_of(REPORT, self.bundle, self.algorithm, **settings))
         if fractional or self.bundle.finds_boxes:
             self.parser["probability_key"] = "probability"

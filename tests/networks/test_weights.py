@@ -77,6 +77,14 @@ def test_weights_of_other_settings_are_refused(tmp_path):
         load_weights(unet(), tmp_path / "model.pt", image_size=256)
 
 
+def test_weights_of_another_task_are_refused_though_the_network_is_the_same(tmp_path):
+    torch.save(unet().state_dict(), tmp_path / "model.pt")
+    (tmp_path / "model.json").write_text(json.dumps({"settings": {"task": "lungs"}}))
+    load_weights(unet(), tmp_path / "model.pt", task="lungs")
+    with pytest.raises(WeightsError, match="with task lungs, and opacity is configured: give weights of this task"):
+        load_weights(unet(), tmp_path / "model.pt", task="opacity")
+
+
 @pytest.mark.parametrize("text", ["{ no JSON", "", "[]"])
 def test_what_stands_beside_the_weights_must_be_readable(tmp_path, text):
     torch.save(unet().state_dict(), tmp_path / "model.pt")

@@ -61,18 +61,21 @@ def _centres(start: float, length: float, size: int) -> slice:
     return slice(int(np.clip(first, 0, size)), int(np.clip(last, 0, size)))
 
 
-def mask_to_boxes(probability: torch.Tensor, threshold: float, confidence: float = 0.0) -> list[tuple[float, Box]]:
+def mask_to_boxes(
+    probability: torch.Tensor, threshold: float, confidence: float = 0.0, least_area: float = MIN_AREA
+) -> list[tuple[float, Box]]:
     """The box around each connected component of a predicted mask.
 
     Args:
         probability: (1, x, y), 0 to 1.
         threshold: a pixel at or above it belongs to the mask. Neighbours share an edge.
         confidence: that a component must have.
+        least_area: that it must have, as a share of the image.
 
     Returns:
         ``(confidence, (x, y, width, height))``, the most confident first. The confidence is the mean probability of
         the component, as it was before :class:`RelativeToPeakd` shifted it to draw an outline. Components smaller
-        than MIN_AREA of the image, or below ``confidence``, are dropped.
+        than ``least_area``, or below ``confidence``, are dropped.
     """
     found: list[tuple[float, Box]] = []
     values, shift = np.asarray(probability[0].detach().cpu()), shift_of(probability)
@@ -86,7 +89,7 @@ def mask_to_boxes(probability: torch.Tensor, threshold: float, confidence: float
     for number, place in enumerate(ndimage.find_objects(components, max_label=count), start=1):
         inside = components[place] == number
         mean = float(_shifted_back(values[place][inside], shift).mean())
-        if inside.sum() >= MIN_AREA * size and mean >= confidence:
+        if inside.sum() >= least_area * size and mean >= confidence:
             columns, rows = place
             corner = float(ends[0][0] + columns.start), float(ends[1][0] + rows.start)
             box: Box = (*corner, float(columns.stop - columns.start), float(rows.stop - rows.start))

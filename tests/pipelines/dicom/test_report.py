@@ -60,11 +60,24 @@ def test_transform_reports_the_boxes_of_a_probability_beside_its_image(radiograp
     probability[0, 3:9, 4:16], probability[0, 20:30, 0:2] = 0.75, 0.25
     data = {"probability": MetaTensor(probability, meta={"filename_or_obj": str(source)})}
     layout = OutputLayout(tmp_path / "out", tmp_path, "report", ".dcm")
-    (path,) = SaveReportd("probability", layout, 0.5, 0.0, FINDING, ALGORITHM)(data)["written"]
+    (path,) = SaveReportd("probability", layout, 0.5, FINDING, ALGORITHM)(data)["written"]
     assert path == tmp_path / "out" / "image_report.dcm"
     (group,) = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
     assert np.asarray(group.roi.value).tolist() == [[3, 4], [9, 4], [9, 16], [3, 16], [3, 4]]
     assert group.get_measurements()[0].value == 75
+
+
+def test_a_finding_is_absent_only_where_the_mask_is_empty(radiograph, tmp_path):
+    """A part of a single pixel, as sure as the threshold, is told; below it nothing is."""
+    layout = OutputLayout(tmp_path / "out", tmp_path, "report", ".dcm")
+    save = SaveReportd("probability", layout, 0.5, FINDING, ALGORITHM)
+    for value, told in ((0.5, 1), (0.49, 0)):
+        probability = np.zeros((1, COLUMNS, ROWS), np.float32)
+        probability[0, 7, 9] = value
+        (path,) = save({"probability": MetaTensor(probability, meta={"filename_or_obj": str(radiograph())})})["written"]
+        content = highdicom.sr.srread(path).content
+        assert len(content.get_planar_roi_measurement_groups()) == told
+        assert len(content.get_image_measurement_groups()) == 1 - told
 
 
 def test_names_what_found_the_boxes_and_two_trainings_apart(radiograph, tmp_path):

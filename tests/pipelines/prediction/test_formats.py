@@ -96,7 +96,7 @@ def test_segmentations(written, fractional, strict):
 
 
 def test_reports(written):
-    path = written(REPORT, "pneumonia", threshold="@threshold", box_confidence=0.0)
+    path = written(REPORT, "pneumonia", threshold="@threshold")
     report = pydicom.dcmread(path)
     assert path.name == "image_report.dcm" and report.Modality == "SR"
     assert [3, 4, 9, 4, 9, 16, 3, 16, 3, 4] in [list(item) for item in graphics(report)]  # (column, row), closed

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+from itertools import permutations
 from pathlib import Path
 
 import nibabel
@@ -537,3 +538,12 @@ def test_names_that_are_no_text_end_no_run(tmp_path, settings, capfd):
     assert run("lungs", tree, out, settings) == 0 and summary(out)["done_before"] == 1
     said = capfd.readouterr()
     assert "caf\\udce9.png" in said.out and "Logging error" not in said.err
+
+
+@pytest.mark.parametrize(("bundle", "other"), permutations(("lungs", "opacity", "pneumonia"), 2))
+def test_the_shipped_weights_of_another_bundle_are_refused(tmp_path, cohort, bundle, other, capsys):
+    """Their networks are the same: nothing else would tell."""
+    weights = str(bundle_of(other).weights)
+    arguments = ["predict", bundle, "--input", str(cohort), "--output", str(tmp_path / "out"), "--weights", weights]
+    assert main(arguments) == 2
+    assert f"was trained with task {other}, and {bundle} is configured" in capsys.readouterr().err
