@@ -272,3 +272,11 @@ def operations(expression):
     joined = sum(isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) for node in nodes)
     tests = sum(isinstance(node, ast.IfExp) and isinstance(node.test, ast.Compare) for node in nodes)  # one decision
     return sum(isinstance(n, once) for n in nodes) + 2 * sum(isinstance(n, twice) for n in nodes) - joined - tests
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_metadata_say_what_shipped_weights_learnt_from(bundle):
+    """It goes into packages and exports as the training's data."""
+    shipped = f"{bundle}/models/model.pt" in (ROOT / "pyproject.toml").read_text()
+    source = configuration(bundle, "metadata")["data_source"]
+    assert (source.startswith("Shipped weights: ") and "see data_license.txt" in source) == shipped

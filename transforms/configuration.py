@@ -32,8 +32,8 @@ def calling_parser() -> ConfigParser | None:
     return None
 
 
-def check_keys(configs: os.PathLike | str, known: Iterable[str] = ()) -> None:
-    """Refuse keys of the configuration that the caller is a component of, if nothing would ever read them.
+def check_keys(configs: os.PathLike | str, known: Iterable[str] = (), parser: ConfigParser | None = None) -> None:
+    """Refuse keys of a configuration that nothing would ever read.
 
     MONAI takes any ``--KEY VALUE``, so that one which is misspelt would go unseen. A key is read if a configuration of
     the bundle has it, if another key refers to it, or if it is a list of expressions, which MONAI may be told to run.
@@ -41,11 +41,12 @@ def check_keys(configs: os.PathLike | str, known: Iterable[str] = ()) -> None:
     Args:
         configs: the folder of the bundle's configurations.
         known: other keys that are read.
+        parser: the configuration; None: that which the caller is a component of, if any.
 
     Raises:
         DataError: if there is such a key.
     """
-    parser = calling_parser()
+    parser = parser or calling_parser()
     if parser is None:
         return
     given: dict[str, Any] = parser.get()
@@ -56,8 +57,8 @@ def check_keys(configs: os.PathLike | str, known: Iterable[str] = ()) -> None:
     if unread:
         close = difflib.get_close_matches(unread[0], names, 1)
         raise DataError(
-            f"--{unread[0]}: the bundle has no such key, so its value would change nothing. "
-            + (f"Did you mean --{close[0]}?" if close else "Correct it, or leave it out.")
+            f"{unread[0]}: the bundle has no such key, so its value would change nothing. "
+            + (f"Did you mean {close[0]}?" if close else "Correct it, or leave it out.")
         )
 
 

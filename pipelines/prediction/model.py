@@ -20,9 +20,9 @@ from monai.transforms import Compose, LoadImaged
 from monai.utils import convert_to_dst_type
 from pydicom.dataset import Dataset
 
-from transforms import Box, DataError, HeldRadiograph, find_image, mask_to_boxes, plain_error
+from transforms import Box, DataError, HeldRadiograph, check_keys, find_image, mask_to_boxes, plain_error
 
-from ..bundle import Bundle
+from ..bundle import CONFIGS, Bundle
 from ..engines.flow import cores, flow
 from ..ensembles.weights import choose_weights
 from .batches import PerThread
@@ -135,7 +135,7 @@ class Model:
         classes: what its labels mean, the background, 0, first.
 
     Raises:
-        DataError: if there is no such bundle, overlay or cross-validation.
+        DataError: if there is no such bundle, overlay, key of the configuration or cross-validation.
         WeightsError: if the weights are missing, damaged or do not fit.
     """
 
@@ -152,6 +152,7 @@ class Model:
         if self.bundle.gives_probabilities:
             overrides["probability_key"] = "probability"
         parser = self.bundle.read(["inference", *overlays], **overrides)
+        check_keys(self.bundle.root / CONFIGS, parser=parser)
         if ensemble is not None:
             choose_weights(self.bundle, parser, ensemble, overrides)
         with _plainly():

@@ -126,6 +126,8 @@ class Prediction:
         if calibrated:
             self.parser["temperature"] = bundle.temperature(weights.told["file"], self.parser)
         self._choose_outputs(format, fractional, report, keep_free_text)
+        if self.names and self.needs_dicom:
+            logger.warning("--names hash: files have hashed names, but DICOM outputs hold the patient's name and ID")
         if not pictures:
             written = [step for step in self.parser["outputs#transforms"] if step != "@overlays"]
             self.parser["outputs#transforms"] = written

@@ -14,6 +14,7 @@ from .worker import LIMITS, Limits, decoded
 KINDS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}  # by how such files begin
 # The classes, since Image.open has a limit of its own, and tries all formats
 CLASSES = {"PNG": PngImagePlugin.PngImageFile, "JPEG": JpegImagePlugin.JpegImageFile}
+OUTPUT = ("Software", "radbundles")  # a text of PNG files that are no images, but masks and overlays of images
 
 
 def is_picture(path: Path) -> bool:
@@ -43,6 +44,11 @@ def open_picture(path: Path) -> Image.Image:
         raise DataError(f"{path}: cannot be read as PNG or JPEG ({error}). Copy it again, or leave it out.") from error
     check_size(picture.height, picture.width, path)
     return picture
+
+
+def is_output(picture: Image.Image) -> bool:
+    """Whether a picture is a mask or an overlay that this project wrote."""
+    return picture.info.get(OUTPUT[0]) == OUTPUT[1]
 
 
 def stored_values(path: Path, limits: Limits = LIMITS) -> np.ndarray:

@@ -10,11 +10,13 @@ import numpy as np
 from isal import isal_zlib
 
 from ..files.atomic import atomic_write
+from ..files.picture import OUTPUT
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOUR = 0, 2  # the colour types
 NONE, UP = 0, 2  # the filters of a row: as it is, or what differs from the row above
 LEVEL = 1  # of compression
+MADE_BY = "\0".join(OUTPUT).encode()  # by which readers of radiographs know what a prediction wrote
 
 
 def save_png(picture: np.ndarray, path: os.PathLike | str) -> None:
@@ -47,6 +49,11 @@ def save_png(picture: np.ndarray, path: os.PathLike | str) -> None:
     header = struct.pack(">IIBBBBB", columns, rows, 8, GREY if picture.ndim == 2 else COLOUR, 0, 0, 0)
     with atomic_write(path, "wb") as file:
         file.write(SIGNATURE)
-        for kind, content in ((b"IHDR", header), (b"IDAT", isal_zlib.compress(lines, LEVEL)), (b"IEND", b"")):
+        for kind, content in (
+            (b"IHDR", header),
+            (b"tEXt", MADE_BY),
+            (b"IDAT", isal_zlib.compress(lines, LEVEL)),
+            (b"IEND", b""),
+        ):
             file.write(struct.pack(">I", len(content)) + kind + content)
             file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))

@@ -23,7 +23,7 @@ from ..errors import DataError
 from ..files.bounds import check_regular, check_size
 from ..files.dicom import decode, first_bytes, naming, open_dicom, raw_element
 from ..files.nifti import is_nifti, open_nifti, plane_of, voxels
-from ..files.picture import full_range, is_picture, open_picture, picture_levels
+from ..files.picture import full_range, is_output, is_picture, open_picture, picture_levels
 from ..files.worker import MEMORY_GB, SECONDS, Limits
 from ..grid.levels import LEVELS
 from .display import display_levels
@@ -117,7 +117,10 @@ class RadiographReader(ImageReader):
                     "can be the unit, set unknown_spacing to 'pixels': --unknown_spacing pixels, or "
                     "--reader#unknown_spacing pixels for a bundle."
                 )
-            return open_picture(path), None
+            picture = open_picture(path)
+            if is_output(picture):
+                raise DataError(f"{path}: is a mask or an overlay that a prediction wrote. Give the image itself.")
+            return picture, None
         if is_nifti(path):
             image = open_nifti(path)
             with naming(path):

@@ -268,6 +268,11 @@ def test_what_is_no_image_is_refused(settings, images, tmp_path):
         lungs.predict(images / "a.dcm", spacing=(1, 1))
 
 
+def test_misspelt_keys_are_refused(settings):
+    with pytest.raises(DataError, match="^treshold: the bundle has no such key.*Did you mean threshold"):
+        Model("lungs", treshold=0.4, **settings["lungs"])
+
+
 def test_weights_that_do_not_fit_are_refused_when_they_are_loaded(settings):
     with pytest.raises(WeightsError, match="no such file"):
         Model(bundle_of("lungs"), weights="gone.pt")

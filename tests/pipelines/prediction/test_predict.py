@@ -547,3 +547,16 @@ def test_the_shipped_weights_of_another_bundle_are_refused(tmp_path, cohort, bun
     arguments = ["predict", bundle, "--input", str(cohort), "--output", str(tmp_path / "out"), "--weights", weights]
     assert main(arguments) == 2
     assert f"was trained with task {other}, and {bundle} is configured" in capsys.readouterr().err
+
+
+def test_masks_and_overlays_are_no_images_of_the_next_prediction(tmp_path, settings, cohort):
+    """Neither where they lie among their images nor in a folder of their own."""
+    (tmp_path / "in").mkdir()
+    (image,) = sorted((cohort / "stage_2_train_images").iterdir())[:1]
+    shutil.copy(image, tmp_path / "in" / "a.dcm")
+    assert run("lungs", tmp_path / "in", tmp_path / "in", settings) == 0
+    assert {"a_mask.png", "a_overlay.png"} <= set(os.listdir(tmp_path / "in"))
+    assert run("lungs", tmp_path / "in", tmp_path / "out", settings) == 0
+    assert summary(tmp_path / "out")["cases"] == 1
+    told = {Path(f).name: one["reason"] for one in summary(tmp_path / "out")["left_out"] for f in one["files"]}
+    assert all("that a prediction wrote" in told[name] for name in ("a_mask.png", "a_overlay.png"))
