@@ -166,6 +166,11 @@ def load_weights(network: nn.Module, path: os.PathLike | str, force: bool = Fals
     state, about = _read(Path(path), force)
     check_fits(network, state, path)
     trained_with = about.pop("settings", {})
+    if settings and not trained_with:
+        told = Path(path).with_suffix(".json").name
+        logger.warning(
+            "%s: no %s beside it tells what it was trained with: %s are not checked", path, told, ", ".join(settings)
+        )
     about = {name: value for name, value in about.items() if name not in UNLOGGED}
     for name, value in settings.items():
         if trained_with.get(name, value) != value:

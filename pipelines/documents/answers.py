@@ -146,7 +146,7 @@ def internal(known: Known) -> str:
     if found and found["in_manifest"]:
         told = f"of {found['sample']} images that were looked for its manifest has {found['in_manifest']}"
         return f"{text}; trained on {known.result['trained_on']}: {told}."
-    same = known.result["trained_on"] == known.result["data"]
+    same = known.result["data"] in known.result["trained_on"].split(", then ")
     return f"{text}; trained on {known.result['trained_on']}." if same else ""
 
 
@@ -158,7 +158,8 @@ def external(known: Known) -> str:
     names = f"Trained on a manifest named {known.result['trained_on']}, measured on one named {known.result['data']}"
     if found is None:
         return f"{names}; whether they have images in common is not known."
-    return f"{names}, which has none of {found['sample']} images trained on that were looked for."
+    looked = f"which has none of {found['sample']} images trained on that were looked for"
+    return f"{names}, {looked}, as the same files: copies that are stored otherwise are not found."
 
 
 def numbers(known: Known) -> str:

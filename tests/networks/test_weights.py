@@ -77,6 +77,16 @@ def test_weights_of_other_settings_are_refused(tmp_path):
         load_weights(unet(), tmp_path / "model.pt", image_size=256)
 
 
+def test_weights_that_do_not_tell_their_settings_are_loaded_with_a_warning(tmp_path, caplog):
+    torch.save(unet().state_dict(), tmp_path / "model.pt")
+    load_weights(unet(), tmp_path / "model.pt")
+    assert not caplog.text
+    load_weights(unet(), tmp_path / "model.pt", task="lungs", image_size=256)
+    assert (
+        "model.pt: no model.json beside it tells" in caplog.text and "task, image_size are not checked" in caplog.text
+    )
+
+
 def test_weights_of_another_task_are_refused_though_the_network_is_the_same(tmp_path):
     torch.save(unet().state_dict(), tmp_path / "model.pt")
     (tmp_path / "model.json").write_text(json.dumps({"settings": {"task": "lungs"}}))

@@ -60,6 +60,7 @@ def found(in_manifest):
         ("rsna_real", found(64), "its manifest has 64", ""),  # the same images under another name
         ("rsna_real", found(3), "its manifest has 3", ""),
         ("rsna", None, "trained on rsna.", ""),
+        ("own, then rsna", found(0), "trained on own, then rsna.", ""),  # fine-tuned
         ("rsna_real", None, "", "in common is not known"),  # a name tells nothing
         ("rsna_real", found(0), "", "none of 64 images trained on"),
         ("unknown", None, "", ""),
