@@ -15,7 +15,9 @@ from monai.bundle import ConfigParser
 
 from .errors import DataError
 
-METADATA = "_meta_"  # MONAI's key of what metadata.json holds
+METADATA = "metadata.json"  # which holds no keys of a configuration
+# What MONAI adds: the metadata, and what its experiment management may or may not refer to
+OF_MONAI = ("_meta_", "tracking_uri", "experiment_name", "run_name", "save_execute_config")
 
 
 def calling_parser() -> ConfigParser | None:
@@ -50,9 +52,9 @@ def check_keys(configs: os.PathLike | str, known: Iterable[str] = (), parser: Co
     if parser is None:
         return
     given: dict[str, Any] = parser.get()
-    files = sorted(Path(configs).glob("*.json"))
+    files = [path for path in sorted(Path(configs).glob("*.json")) if path.name != METADATA]
     names = {key.split("#")[0] for path in files for key in ConfigParser.load_config_file(str(path))}
-    read = {*names, *known, METADATA, *re.findall(r"@(\w+)", repr(given))}
+    read = {*names, *known, *OF_MONAI, *re.findall(r"@(\w+)", repr(given))}
     unread = [key for key, value in given.items() if key not in read and not _can_run(value)]
     if unread:
         close = difflib.get_close_matches(unread[0], names, 1)

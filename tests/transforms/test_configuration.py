@@ -47,6 +47,7 @@ def test_what_the_bundle_has_is_taken(tmp_path, bundle, files):
     ("files", "key", "meant"),
     [
         (["train"], "epoch", "epochs"),
+        (["train"], "devise", "device"),
         (["train"], "lerning_rate", "learning_rate"),
         (["train", "evaluate"], "treshold", "threshold"),
         (["inference"], "weigths", "weights"),
@@ -70,6 +71,7 @@ def test_own_keys_with_a_use_are_taken(tmp_path):
     """One that another refers to; and what MONAI is told to run."""
     run("lungs", ["train"], tmp_path, half=4, epochs="$2 * @half")
     run("lungs", ["train"], tmp_path, mine=["$print(@epochs)"])
+    run("lungs", ["train"], tmp_path, run_name=None, experiment_name="x")  # as MONAI's federated client adds
     run("lungs", ["train"], tmp_path, **{"reader#unknown_spacing": "pixels"})
 
 
