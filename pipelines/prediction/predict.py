@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
+CHECKED = ("frontal",)  # what records say of images that were checked, and the summary too
 
 
 class Prediction:
@@ -207,7 +208,11 @@ class Prediction:
             "format": self.format,
             "exit_code": code,
             "cases": len(index.cases),
-            "done": [{"case": name, "outputs": list(record["outputs"])} for name, record in done.items()],
+            "done": [
+                {"case": name, "outputs": list(record["outputs"])}
+                | {key: record[key] for key in CHECKED if key in record}
+                for name, record in done.items()
+            ],
             "done_before": len(before & done.keys()),
             "failed": [{"case": name, "error": error} for name, error in failed.items()],
             "left_out": [{"reason": why, "files": [str(f) for f in files]} for why, files in index.by_reason().items()],
@@ -235,6 +240,9 @@ class Prediction:
         )
         if not summary["cases"]:
             logger.error("--input: holds no image that %s takes. Give the folder of its images.", self.bundle.name)
+        if flagged := [case["case"] for case in summary["done"] if not case.get("frontal", True)]:
+            text = "%d of them may not be frontal chest radiographs, the first %s: do not trust their masks"
+            logger.warning(text, len(flagged), flagged[0])
         if failed:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
 

@@ -84,8 +84,8 @@ class Stages:
                     record["boxes"] = data["boxes"]
                 if self.temperature is not None:
                     record["temperature"] = self.temperature
-                if "quality" in data.get("check", {}):
-                    record["quality"] = data["check"]["quality"]
+                check = data.get("check", {})
+                record |= {name: check[name] for name in ("frontal", "quality") if name in check}
                 record["outputs"] = self.records.describe(data["written"])
         if one.error is None:
             return {"status": "done", "seconds": round(one.seconds, 2), **record}

@@ -560,3 +560,17 @@ def test_masks_and_overlays_are_no_images_of_the_next_prediction(tmp_path, setti
     assert summary(tmp_path / "out")["cases"] == 1
     told = {Path(f).name: one["reason"] for one in summary(tmp_path / "out")["left_out"] for f in one["files"]}
     assert all("that a prediction wrote" in told[name] for name in ("a_mask.png", "a_overlay.png"))
+
+
+def test_the_summary_tells_which_images_may_not_be_frontal(tmp_path, cohort, capsys):
+    (image,) = sorted((cohort / "stage_2_train_images").iterdir())[:1]
+    (tmp_path / "in").mkdir()
+    shutil.copy(image, tmp_path / "in" / "chest.dcm")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "in" / "noise.png")
+    assert main(["predict", "lungs", "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    told = {Path(one["case"]).stem: one["frontal"] for one in summary(tmp_path / "out")["done"]}
+    assert told == {"chest": True, "noise": False}
+    for name, frontal in told.items():
+        assert json.loads((tmp_path / "out" / f"{name}_check.json").read_text())["frontal"] == frontal
+    assert "1 of them may not be frontal chest radiographs, the first" in capsys.readouterr().out
