@@ -72,7 +72,7 @@ def test_a_finding_is_absent_only_where_the_mask_is_empty(radiograph, tmp_path):
     layout = OutputLayout(tmp_path / "out", tmp_path, "report", ".dcm")
     save = SaveReportd("probability", layout, 0.5, FINDING, ALGORITHM)
     for value, told in ((0.5, 1), (0.49, 0)):
-        probability = np.zeros((1, COLUMNS, ROWS), np.float32)
+        probability = np.zeros((1, 10 * COLUMNS, 10 * ROWS), np.float32)  # of which boxes of findings have more
         probability[0, 7, 9] = value
         (path,) = save({"probability": MetaTensor(probability, meta={"filename_or_obj": str(radiograph())})})["written"]
         content = highdicom.sr.srread(path).content
