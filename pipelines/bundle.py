@@ -165,9 +165,14 @@ class Bundle:
         return self.root / "docs" / "figures.json"
 
     @property
+    def configs(self) -> Path:
+        """The folder of its configurations."""
+        return self.root / CONFIGS
+
+    @property
     def logging(self) -> Path:
         """Its logging configuration."""
-        return self.root / CONFIGS / "logging.conf"
+        return self.configs / "logging.conf"
 
     def shipped(self) -> list[str]:
         """The files that are passed on with the bundle, by their path in its folder; hidden ones are left out.
@@ -182,7 +187,7 @@ class Bundle:
             raise DataError(f"{self.root / missing[0]}: no such file. A bundle that is passed on needs it.")
         names = ["LICENSE", *(name for name in (WEIGHTS, ABOUT_WEIGHTS) if (self.root / name).is_file())]
         names += [f"docs/{name}" for name in DOCS if (self.root / "docs" / name).is_file()]
-        paths = (path.relative_to(self.root) for path in (self.root / CONFIGS).rglob("*") if path.is_file())
+        paths = (path.relative_to(self.root) for path in self.configs.rglob("*") if path.is_file())
         names += [path.as_posix() for path in paths if not path.name.startswith(".")]
         return [name for name in names if name != OF_A_SERVER]
 
@@ -260,4 +265,4 @@ class Bundle:
         return [name for name in ids if inference.get(name) != own.get(name)]
 
     def _path(self, name: str) -> Path:
-        return self.root / CONFIGS / f"{name}.json"
+        return self.configs / f"{name}.json"

@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser, ReferenceResolver
 
 from ..evaluation.binary_metrics import AUC
 from ..manifests.splits import SPLITS
+from ..resuming.saved_model import THEN
 
 
 class Known(NamedTuple):
@@ -146,7 +147,7 @@ def internal(known: Known) -> str:
     if found and found["in_manifest"]:
         told = f"of {found['sample']} images that were looked for its manifest has {found['in_manifest']}"
         return f"{text}; trained on {known.result['trained_on']}: {told}."
-    same = known.result["data"] in known.result["trained_on"].split(", then ")
+    same = known.result["data"] in known.result["trained_on"].split(THEN)
     return f"{text}; trained on {known.result['trained_on']}." if same else ""
 
 

@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 
 from transforms import Box, DataError, HeldRadiograph, check_keys, find_image, mask_to_boxes, plain_error
 
-from ..bundle import CONFIGS, Bundle
+from ..bundle import Bundle
 from ..engines.flow import cores, flow
 from ..ensembles.weights import choose_weights
 from .batches import PerThread
@@ -152,7 +152,7 @@ class Model:
         if self.bundle.gives_probabilities:
             overrides["probability_key"] = "probability"
         parser = self.bundle.read(["inference", *overlays], **overrides)
-        check_keys(self.bundle.root / CONFIGS, parser=parser)
+        check_keys(self.bundle.configs, parser=parser)
         if ensemble is not None:
             choose_weights(self.bundle, parser, ensemble, overrides)
         with _plainly():

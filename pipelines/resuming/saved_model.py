@@ -13,6 +13,8 @@ from networks import WeightsError, read_about, read_checkpoint
 from transforms.files.atomic import atomic_path, atomic_write
 from transforms.files.lock import locked
 
+THEN = ", then "  # between the manifests that weights learnt from one after the other, in ``trained_on``
+
 
 def write_model(weights: dict[str, Any], path: Path, about: dict[str, Any], about_path: Path) -> None:
     """Write a model and what it is, so that a kill at any moment leaves one that is described.

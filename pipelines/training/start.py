@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from transforms import check_keys, check_writable, prepare_console
 from transforms.files.atomic import remove_unfinished
 
-from ..bundle import CONFIGS, Bundle
+from ..bundle import Bundle
 from ..provenance import SETTINGS
 from .distributed import join_processes
 from .log import check_mlflow
@@ -31,8 +30,7 @@ def start(
             be written to, or MLflow cannot be reached; or as ``join_processes``.
     """
     prepare_console()
-    Bundle(bundle_root)
-    check_keys(Path(bundle_root) / CONFIGS, known=SETTINGS.values())
+    check_keys(Bundle(bundle_root).configs, known=SETTINGS.values())
     check_writable(folders)
     remove_unfinished(folders)
     if mlflow:

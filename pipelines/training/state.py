@@ -27,7 +27,7 @@ from ..manifests.manifest import DataList
 from ..resuming.fingerprint import configuration, images
 from ..resuming.restore import check_depends_on, read_state, restore, schedule_values
 from ..resuming.sample import joined_samples, sample_of
-from ..resuming.saved_model import write_model
+from ..resuming.saved_model import THEN, write_model
 from ..stopping import Steps, Stopped
 from .distributed import release
 
@@ -260,7 +260,7 @@ class TrainingState:
         logger.info("the weights that training starts from: %s %.4f", best.key_metric_name, best.best_metric)
 
     def _learnt_before(self, about: dict[str, Any]) -> None:
-        self.name = f"{about.get('trained_on') or 'unknown data'}, then {self.name}"
+        self.name = f"{about.get('trained_on') or 'unknown data'}{THEN}{self.name}"
         self.sample = joined_samples(self.sample, about.get("trained_images"))
 
     def _is_begun(self) -> bool:
@@ -274,7 +274,7 @@ class TrainingState:
         restore(state, path, engine, self.network, self.optimizer, self.lr_scheduler, self.averaged)
         before = state["trained_on"]
         self.sample = joined_samples(self.sample, state.get("trained_images"))
-        self.name = before if f"{before}, ".endswith(f"{self.name}, ") else f"{before}, then {self.name}"
+        self.name = before if f"{before}, ".endswith(f"{self.name}, ") else f"{before}{THEN}{self.name}"
         best, model = self.evaluator.state, self.folder / BEST
         best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
         if best.best_metric_epoch > 0 and not model.is_file():

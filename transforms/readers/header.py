@@ -47,13 +47,18 @@ def named(keyword: str) -> str:
     return f"{keyword} ({tag.group:04X},{tag.element:04X})"
 
 
-def other_modality(header: Dataset) -> str | None:
+def other_kind(header: Dataset) -> str | None:
+    """Why a header is not that of a frontal radiograph, or None if it is or does not say its view."""
+    return _other_modality(header) or _other_view(header)
+
+
+def _other_modality(header: Dataset) -> str | None:
     """Why a header is not a radiograph's by its Modality, or None if it is one's."""
     found = header.get("Modality") or "missing"
     return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
 
 
-def other_view(header: Dataset) -> str | None:
+def _other_view(header: Dataset) -> str | None:
     """Why an image is not a frontal one by its header, or None if it is one or the header does not say.
 
     Of ``VIEW_TAGS`` the first that tells counts. PatientOrientation tells a view from the side: one of its axes goes to

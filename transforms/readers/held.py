@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from ..errors import DataError
-from .header import check_spacing, other_modality, other_view
+from .header import check_spacing, other_kind
 
 FULL_SCALE = 65535  # of 16 bits
 
@@ -38,7 +38,7 @@ class HeldRadiograph:
         if isinstance(image, Dataset):
             if spacing is not None:
                 raise DataError(f"{name}: is DICOM, which says its spacing itself. Leave out spacing.")
-            if why_not := other_modality(image) or other_view(image):
+            if why_not := other_kind(image):
                 raise DataError(f"{name}: {why_not}.")
             self.opened: Dataset | np.ndarray = _own(image)
         else:

@@ -27,12 +27,12 @@ from ..progress_bar import progress
 from .ct import CTReader
 from .ct_series import TAGS as CT_TAGS
 from .ct_series import is_localizer
-from .header import VIEW_TAGS, other_modality, other_view
+from .header import other_kind
 from .radiograph import HEADER_TAGS, RadiographReader
 
 logger = logging.getLogger(__name__)
 
-TAGS = sorted({*CT_TAGS, *HEADER_TAGS, *VIEW_TAGS, "SOPInstanceUID"})
+TAGS = sorted({*CT_TAGS, *HEADER_TAGS, "SOPInstanceUID"})
 NAMES_HAVE_CASE = sys.platform not in ("win32", "darwin")  # or a.png and A.png are one file
 PICTURE = "is a PNG or JPEG picture"
 Header = Dataset | str  # of a DICOM file, or what the file is instead
@@ -205,8 +205,7 @@ def _find_radiographs(files: dict[Path, Header], reader: RadiographReader, root:
     def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
             return _refused(path, reader.open, path) if header is PICTURE or is_nifti(path) else header
-        why_not = other_modality(header) or other_view(header) or _refused(path, reader.check, path, header)
-        return why_not or _copy_of(header, path, seen)
+        return other_kind(header) or _refused(path, reader.check, path, header) or _copy_of(header, path, seen)
 
     for path, header in files.items():
         if why_not := _refused(path, check, path, header):

@@ -27,13 +27,13 @@ from ..files.picture import full_range, is_output, is_picture, open_picture, pic
 from ..files.worker import MEMORY_GB, SECONDS, Limits
 from ..grid.levels import LEVELS
 from .display import display_levels
-from .header import SPACING_TAGS, check_bits, check_length, check_spacing, check_values, pixel_spacing
+from .header import SPACING_TAGS, VIEW_TAGS, check_bits, check_length, check_spacing, check_values, pixel_spacing
 from .held import HeldRadiograph
 from .metadata import metadata
 
 OPTIONAL_TAGS = ("ModalityLUTSequence", "VOILUTSequence", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 REQUIRED_TAGS = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
-HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, "Modality", "NumberOfFrames"]
+HEADER_TAGS = [*REQUIRED_TAGS, *SPACING_TAGS, *VIEW_TAGS, "Modality", "NumberOfFrames"]
 HEADER_TAGS += ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
 
 Opened = Dataset | Image | nibabel.Nifti1Image
