@@ -5,7 +5,7 @@ from .image_classifier import BottomFeatures, ImageClassifier, bottom_features
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss, KnownLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
-from .prepare import OutputError, Precision, fast_precision, prepare
+from .prepare import OutputError, Precision, SettingError, fast_precision, prepare
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
@@ -29,6 +29,7 @@ __all__ = [
     "MobileNetV3LargeEncoder",
     "OutputError",
     "Precision",
+    "SettingError",
     "SizeError",
     "SliceChannels",
     "UNetWithHead",

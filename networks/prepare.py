@@ -23,6 +23,12 @@ class OutputError(ValueError):
     plain = True  # shown without a traceback
 
 
+class SettingError(ValueError):
+    """A network cannot be run as was asked for. The message says it all."""
+
+    plain = True  # shown without a traceback
+
+
 def fast_precision(device: torch.device | str) -> torch.dtype:
     """bfloat16 where the device computes it in hardware, else float32.
 
@@ -66,11 +72,12 @@ def prepare(
         not finite it raises OutputError.
 
     Raises:
-        ValueError: if the precision is not known, or dropout is wanted of a network without dropout layers.
+        SettingError: if the precision is not known, the device cannot be used, or dropout is wanted of a network
+            without dropout layers.
     """
     if precision not in get_args(Precision):
-        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.")
-    device = torch.device(device)
+        raise SettingError(f"precision is {precision!r}: give one of {', '.join(get_args(Precision))}.")
+    device = _usable(device)
     # torch's annotations do not know both together
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared = cast(_Prepared, network)
@@ -82,11 +89,20 @@ def prepare(
     if dropout:
         layers = [layer for layer in network.modules() if isinstance(layer, _DropoutNd)]
         if not layers:
-            raise ValueError(f"{type(network).__name__} has no dropout layers. Build it with a dropout of 0.")
+            raise SettingError(f"{type(network).__name__} has no dropout layers. Build it with a dropout of 0.")
         for layer in layers:
             layer.p = dropout
         network.train = MethodType(_train_dropout, network)  # type: ignore[method-assign]
     return network
+
+
+def _usable(device: torch.device | str) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except Exception as error:  # of another kind for each device and version of torch
+        raise SettingError(
+            f"device is '{device}', which this machine or its PyTorch does not have. Leave device out, or give cpu."
+        ) from error
 
 
 class _Prepared(nn.Module):

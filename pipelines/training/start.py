@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from transforms import check_keys, check_writable, prepare_console
+from transforms import check_configuration, check_writable, prepare_console
 from transforms.files.atomic import remove_unfinished
 
 from ..bundle import Bundle
@@ -26,11 +26,11 @@ def start(
         mlflow: where a record is to be kept, or None: reached before any image is read.
 
     Raises:
-        DataError: if ``bundle_root`` is not a bundle, a key of the configuration is read by nothing, a folder cannot
-            be written to, or MLflow cannot be reached; or as ``join_processes``.
+        DataError: if ``bundle_root`` is not a bundle, a folder cannot be written to, or MLflow cannot be reached; or as
+            :func:`transforms.check_configuration` and ``join_processes``.
     """
     prepare_console()
-    check_keys(Bundle(bundle_root).configs, known=SETTINGS.values())
+    check_configuration(Bundle(bundle_root).configs, known=SETTINGS.values())
     check_writable(folders)
     remove_unfinished(folders)
     if mlflow:

@@ -1,16 +1,18 @@
-"""Keys that are misspelt are refused, and whatever is of use is not."""
+"""Keys that are misspelt and values that cannot be are refused, and whatever is of use is not."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import monai.bundle
 import pytest
 
+from pipelines import Model
 from tests.conftest import ROOT
 from tests.running import BUNDLES, refused
-from transforms import check_keys
+from transforms import check_configuration
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def run(bundle, files, folder, **settings):
     root = ROOT / "bundles" / bundle
     files = [str(root / "configs" / f"{name}.json") for name in files]
     initialize = [
-        "$transforms.check_keys(@bundle_root + '/configs')"
+        "$transforms.check_configuration(@bundle_root + '/configs')"
         if files[-1].endswith("inference.json")
         else "$pipelines.start(@bundle_root, [@output_dir])"
     ]
@@ -87,5 +89,78 @@ def test_a_key_of_a_file_is_told_as_one_of_the_command(tmp_path):
         )
 
 
+NAN, INF = float("nan"), float("inf")
+NO_COUNT = [0, -1, 2.5, True, "x", "8", NAN, [3]]
+NO_SHARE = [0, 1, -0.5, 50, NAN, INF, True, "x", [0.5]]
+NOT_ABOVE_0 = [0, -1, NAN, INF, True, "x", [1]]
+NO_CHOICE = [0, 1, "no", "x"]
+IMPOSSIBLE = {
+    **dict.fromkeys(("epochs", "val_interval", "batch_size", "accumulation_steps"), NO_COUNT),
+    **dict.fromkeys(("image_size", "overlay_size"), NO_COUNT),
+    **{key: [-1, 0.5, True, "x"] for key in ("num_workers", "seed")},
+    "patience": [0, -3, 2.5, True, "x"],
+    **dict.fromkeys(("learning_rate", "temperature"), NOT_ABOVE_0),
+    **dict.fromkeys(("threshold", "share_of_peak"), NO_SHARE),
+    "box_confidence": [-0.1, 1.1, 62, NAN, True, "x"],
+    "percentiles": [[99, 1], [1, 1], [0.5], [-5, 100], [0, 105], [0, 50, 100], ["a", "b"], 50, "x"],
+    "window": [[240, -160], [0], [0, NAN], 5, "x"],
+    **dict.fromkeys(("strict", "compile", "pin_memory", "force_weights", "is_not_rank0"), NO_CHOICE),
+}
+NO_VALUES = ("resume", "mlflow", "encoder_weights", "classes", "probability_key")  # whoever takes these checks them
+
+
+def plain_values(bundle, file):
+    given = json.loads((ROOT / "bundles" / bundle / "configs" / f"{file}.json").read_text())
+    return {key for key, value in given.items() if not isinstance(value, (str, dict)) and "#" not in key} - {
+        *("imports", "initialize", "run", "training", "handlers", "loading", "augmentation"),
+        *NO_VALUES,
+    }
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("file", ["train", "inference"])
+def test_values_that_cannot_be_are_refused_whatever_the_key(tmp_path, bundle, file):
+    keys = plain_values(bundle, file)
+    assert keys and keys <= set(IMPOSSIBLE)  # a new key says what it may be
+    for key in keys:
+        for value in IMPOSSIBLE[key]:
+            with refused(f"{key} is {value!r}: give "):
+                run(bundle, [file], tmp_path / "eval", **{key: value})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 1, "val_interval": 1, "batch_size": 1, "image_size": 32, "num_workers": 0, "seed": 0, "patience": 1},
+        {"learning_rate": 1e-9, "threshold": 1e-3, "percentiles": [0, 100], "strict": True, "patience": None},
+        {"epochs": "$2 + 3", "batch_size": "@epochs", "percentiles": (1, 99.5)},
+    ],
+)
+def test_values_that_can_be_are_taken(tmp_path, settings):
+    run("lungs", ["train"], tmp_path, **settings)
+
+
+def test_a_training_that_would_keep_no_model_is_refused(tmp_path):
+    with refused("val_interval is 21 and epochs is 20: no epoch would be validated, and no model be kept."):
+        run("pneumonia", ["train"], tmp_path / "eval", epochs=20, val_interval=21)
+    run("pneumonia", ["train"], tmp_path, epochs=20, val_interval=20)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("threshold", 1.5, "threshold is 1.5: give a number above 0 and below 1"),
+        ("box_confidence", 62, "box_confidence is 62: give a number from 0 to 1"),
+        ("share_of_peak", 60, "share_of_peak is 60: give a number above 0 and below 1"),
+        ("device", "nope", "device is 'nope', which this machine or its PyTorch does not have"),
+        ("precision", "half", "precision is 'half': give one of auto, float32, bfloat16, float16"),
+    ],
+)
+def test_a_program_gets_the_plain_error(key, value, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Model("pneumonia", **{key: value})
+
+
 def test_where_no_configuration_calls_there_is_nothing_to_check(tmp_path):
-    check_keys(tmp_path)
+    check_configuration(tmp_path)
