@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from tests.conftest import ROOT
 from tests.running import BUNDLES, bundle_of
@@ -232,6 +232,22 @@ def test_files_of_all_bundles_are_the_same(bundle):
     headings = [line for line in (root / "docs" / "README.md").read_text().splitlines() if line.startswith("## ")]
     wanted = ["Overview", "Data", "Training", "Performance", "Commands", "References", "License"]
     assert headings == [f"## {heading}" for heading in wanted]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_numbers_of_a_training_are_read_whatever_the_overlay(bundle):
+    """``--learning_rate 0.001`` must not be taken and change nothing."""
+    folder = ROOT / "bundles" / bundle / "configs"
+    apart = {"inference.json", "metadata.json", "submission.json"}  # none of a training
+    overlays = [path for path in sorted(folder.glob("*.json")) if path.name not in {"train.json", *apart}]
+    train = json.loads((folder / "train.json").read_text())
+    numbers = {key for key, value in train.items() if type(value) in (int, float)} - {"box_confidence", "share_of_peak"}
+    assert {"epochs", "learning_rate"} <= numbers and overlays
+    for overlay in overlays:
+        parser = ConfigParser()
+        parser.read_config([str(folder / "train.json"), str(overlay)])
+        unread = {key for key in numbers if not re.search(rf"@{key}\b", repr(parser.get()))}
+        assert not unread, overlay.name
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
