@@ -131,8 +131,12 @@ class Listener:
         if (self.spool.images / job).exists():
             self.spool.done(job, record["status"] != "done")
         records.append(job, "", {"status": record["status"]})
-        if record["status"] == "done":
+        for reason in record.get("left_out", ()):
+            logger.warning("%s: left out %s", job, reason)
+        if record["status"] == "done" and record["images"]:
             logger.info("%s: done in %.1f s", job, record["seconds"])
+        elif record["status"] == "done":
+            logger.info("%s: nothing in it is for %s", job, self.bundle.name)
         else:
             logger.warning("%s: FAILED: %s. Its images are in %s", job, record["error"], self.spool.failed / job)
 

@@ -19,7 +19,7 @@ from transforms.files.lock import locked
 from ..bundle import Bundle
 from ..engines.flow import cores, flow
 from ..prediction.cohort import NEVER_ENDED
-from ..prediction.predict import DONE, NOTHING_DONE, SOME_FAILED, SUMMARY, Prediction
+from ..prediction.predict import CHECKED, DONE, NOTHING_DONE, SOME_FAILED, SUMMARY, Prediction, warn_of_others
 from ..stopping import Steps, Stopped
 from .service import Series, Service, ServiceError
 from .work import Begun, SeriesWork
@@ -112,6 +112,7 @@ class ArchivePrediction:
         self.identities: dict[Series, str] = {}
         self.done: dict[Series, dict[str, Any]] = {}
         self.failed: dict[Series, str] = {}
+        self.left_out: dict[Series, str] = {}
         self.before: set[Series] = set()
         stopped = 0
         try:
@@ -195,7 +196,9 @@ class ArchivePrediction:
         error = record["error"] if record["status"] != "done" else not_stored
         for reason in record.get("left_out", ()):
             logger.warning("[%s] %s: left out %s", self.places[one], one.key, reason)
-        if error is None:
+        if error is None and not record["images"]:
+            self.left_out[one] = record["left_out"][0]
+        elif error is None:
             self.done[one] = record
             said = "done before" if one in self.before else f"done in {record['seconds']:.1f} s"
             logger.info("[%s] %s: %s%s", self.places[one], one.key, said, ", stored" if "stored" in record else "")
@@ -214,17 +217,28 @@ class ArchivePrediction:
             "store": self.target.url if self.target else None,
             "exit_code": code,
             "cases": len(series),
-            "done": [{"case": name, "outputs": list(record["outputs"])} for name, record in done.items()],
+            "done": [
+                {"case": name, "outputs": list(record["outputs"]), **_checked(record)} for name, record in done.items()
+            ],
             "done_before": len(self.before & self.done.keys()),
             "failed": [{"case": one.key, "error": self.failed[one]} for one in series if one in self.failed],
+            "left_out": [{"case": one.key, "reason": self.left_out[one]} for one in series if one in self.left_out],
             "of_other_modalities": others,
         }
         with atomic_write(self.ready.output / SUMMARY) as file:
             json.dump(summary, file, indent=2)
         logger.info(
-            "%d of %d series done, %d of them before; %d failed; see %s",
-            *(len(self.done), len(series), summary["done_before"], len(self.failed), self.ready.output / SUMMARY),
+            "%d of %d series done, %d of them before; %d failed; %d left out; see %s",
+            *(len(self.done), len(series), summary["done_before"]),
+            *(len(self.failed), len(self.left_out), self.ready.output / SUMMARY),
         )
+        warn_of_others(summary["done"])
+
+
+def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was checked of a series' images: it holds for the series if it does for all."""
+    images = record["images"].values()
+    return {key: all(image[key] for image in images) for key in CHECKED if all(key in image for image in images)}
 
 
 def _identity(instances: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from ..prediction.stages import Stages, Underway
 
 @dataclass
 class Begun:
-    """A series between two stages: its images, and why some of its files are none."""
+    """A series between two stages: its images, why some of its files are none, and what is wrong with all of it."""
 
     folder: Path
     cases: list[Underway] = field(default_factory=list)
@@ -51,8 +51,9 @@ class SeriesWork:
             return begun
         begun.left_out = [f"{path.name}: {reason}" for path, reason in index.left_out]
         begun.cases = [self.stages.read(case) for case in index.cases]
-        if not begun.cases:
-            begun.error = begun.left_out[0] if begun.left_out else "the series is empty"
+        if not begun.cases and (index.faults or not begun.left_out):
+            faults = [f"{path.name}: {reason}" for path, reason in index.faults]
+            begun.error = faults[0] if faults else "the series is empty"
         return begun
 
     def compute(self, batch: Sequence[Begun]) -> Sequence[Begun]:
@@ -64,6 +65,8 @@ class SeriesWork:
 
     def write(self, begun: Begun) -> dict[str, Any]:
         """From what the network gave to files. Returns the series' record: it is done if all of its images are.
+
+        One that holds nothing but images of other kinds, such as radiographs from the side, is done and has no images.
 
         Raises:
             DiskError: if nothing more can be written.

@@ -7,7 +7,7 @@ import json
 import logging
 import logging.config
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -240,11 +240,16 @@ class Prediction:
         )
         if not summary["cases"]:
             logger.error("--input: holds no image that %s takes. Give the folder of its images.", self.bundle.name)
-        if flagged := [case["case"] for case in summary["done"] if not case.get("frontal", True)]:
-            text = "%d of them may not be frontal chest radiographs, the first %s: do not trust their masks"
-            logger.warning(text, len(flagged), flagged[0])
+        warn_of_others(summary["done"])
         if failed:
             logger.error("failed:\n%s", "\n".join(f"  {case['case']}: {case['error']}" for case in failed))
+
+
+def warn_of_others(done: Sequence[Mapping[str, Any]]) -> None:
+    """Say which of the cases that a summary tells of may be no frontal radiographs."""
+    if flagged := [case["case"] for case in done if not case.get("frontal", True)]:
+        text = "%d of them may not be frontal chest radiographs, the first %s: do not trust their masks"
+        logger.warning(text, len(flagged), flagged[0])
 
 
 def read_summary(output_dir: os.PathLike | str) -> dict[str, Any]:

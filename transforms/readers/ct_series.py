@@ -19,7 +19,7 @@ from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConve
 from ..errors import DataError
 from ..files.bounds import check_regular
 from ..files.dicom import check_representation, first_bytes, naming, open_dicom
-from .header import check_spacing, named
+from .header import check_spacing, is_localizer, named
 
 BETWEEN_SLICES_MM = (0.1, 50.0)  # their centres: those of a body CT are 0.5 to 10 mm apart
 FARTHEST_MM = 1e5  # of a slice from the scanner's origin: 100 m
@@ -97,11 +97,6 @@ def find_slices(folder: Path, files: Sequence[Path] | None = None) -> list[tuple
             "a folder of its own."
         )
     return found
-
-
-def is_localizer(header: Dataset) -> bool:
-    """Whether an image is the overview from which a scan was planned."""
-    return "LOCALIZER" in (header.get("ImageType") or ())
 
 
 def arrange(folder: Path, slices: list[tuple[Path, Dataset]]) -> CTVolume:

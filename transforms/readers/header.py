@@ -47,15 +47,32 @@ def named(keyword: str) -> str:
     return f"{keyword} ({tag.group:04X},{tag.element:04X})"
 
 
+class OtherKind(str):
+    """Why an image is none of those that are looked for, where that is no fault of it."""
+
+
 def other_kind(header: Dataset) -> str | None:
     """Why a header is not that of a frontal radiograph, or None if it is or does not say its view."""
-    return _other_modality(header) or _other_view(header)
+    return _other_modality(header, RADIOGRAPHS) or _other_view(header)
 
 
-def _other_modality(header: Dataset) -> str | None:
-    """Why a header is not a radiograph's by its Modality, or None if it is one's."""
-    found = header.get("Modality") or "missing"
-    return None if found in RADIOGRAPHS else f"its Modality (0008,0060) is {found}, not one of {', '.join(RADIOGRAPHS)}"
+def other_than_ct(header: Dataset) -> str | None:
+    """Why a header is not that of a slice of a CT, or None if it is one's."""
+    return _other_modality(header, ("CT",)) or (OtherKind("is a localizer") if is_localizer(header) else None)
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Whether an image is the overview from which a scan was planned."""
+    return "LOCALIZER" in (header.get("ImageType") or ())
+
+
+def _other_modality(header: Dataset, wanted: Sequence[str]) -> str | None:
+    """Why a header is not one of those wanted by its Modality, or None if it is."""
+    found = header.get("Modality")
+    if not found:
+        return "its Modality (0008,0060) is missing, as of a file that was cut short"
+    names = wanted[0] if len(wanted) == 1 else f"one of {', '.join(wanted)}"
+    return None if found in wanted else OtherKind(f"its Modality (0008,0060) is {found}, not {names}")
 
 
 def _other_view(header: Dataset) -> str | None:
@@ -73,7 +90,7 @@ def _other_view(header: Dataset) -> str | None:
     if not told or told[0][1] == FRONTAL:
         return None
     tag, view = told[0]
-    return f"it is {view} by its {named(tag)}, and a frontal image is needed. Correct the tag if it is one"
+    return OtherKind(f"it is {view} by its {named(tag)}, and a frontal image is needed. Correct the tag if it is one")
 
 
 def number(

@@ -26,8 +26,7 @@ from ..files.picture import is_picture
 from ..progress_bar import progress
 from .ct import CTReader
 from .ct_series import TAGS as CT_TAGS
-from .ct_series import is_localizer
-from .header import other_kind
+from .header import OtherKind, other_kind, other_than_ct
 from .radiograph import HEADER_TAGS, RadiographReader
 
 logger = logging.getLogger(__name__)
@@ -72,6 +71,11 @@ class Index:
 
     cases: list[Case]
     left_out: list[tuple[Path, str]]
+
+    @property
+    def faults(self) -> list[tuple[Path, str]]:
+        """What was left out and is not just of another modality or view by its header, or a localizer."""
+        return [(path, reason) for path, reason in self.left_out if not isinstance(reason, OtherKind)]
 
     def leave_out(self, case: Case, reason: str) -> None:
         """Take a case out, with the reason."""
@@ -222,10 +226,10 @@ def _find_series(files: dict[Path, Header], reader: CTReader, root: Path, index:
     def check(path: Path, header: Header) -> str | None:
         if isinstance(header, str):
             return _refused(path, reader.open, path) or _no_hounsfield(path) if is_nifti(path) else header
-        if header.get("Modality") != "CT":
-            return f"its Modality (0008,0060) is {header.get('Modality') or 'missing'}, not CT"
-        if "Rows" not in header or is_localizer(header):
-            return "is a localizer" if "Rows" in header else "has no Rows (0028,0010): not an image, or cut short"
+        if why_not := other_than_ct(header):
+            return why_not
+        if "Rows" not in header:
+            return "has no Rows (0028,0010): not an image, or cut short"
         if (copy := _copy_of(header, path, seen)) is None:
             series[str(header.get("SeriesInstanceUID") or path.parent)].append((path, header))
         return copy

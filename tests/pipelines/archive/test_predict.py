@@ -97,6 +97,24 @@ def test_one_bad_series_does_not_stop_the_others(orthanc, radiographs, tmp_path,
     assert len(archive.datasets("SEG")) == 2
 
 
+def test_a_series_from_the_side_is_left_out_and_not_fetched_again(orthanc, radiographs, tmp_path, write_dicom, capfd):
+    archive = orthanc()
+    archive.put(radiographs[0])
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4", "StudyDate": "20260102"}
+    archive.put(write_dicom(np.arange(4800, dtype=np.uint8).reshape(60, 80) % 251, ViewPosition="LL", **uids))
+    for before in (0, 1):
+        assert predict(archive, tmp_path / "out", "--store", archive.web) == 0
+        found = summary(tmp_path / "out")
+        (left_out,) = found["left_out"]
+        assert left_out["case"] == "1.2.3/1.2.4" and "from the side" in left_out["reason"]
+        assert found["failed"] == [] and found["cases"] == 2 and found["done_before"] == before
+        (done,) = found["done"]
+        assert done["frontal"] is False  # a few shadows drawn by hand
+    assert len(archive.datasets("SEG")) == 1
+    assert capfd.readouterr()[0].count("1 of them may not be frontal chest radiographs") == 2
+    assert predict(archive, tmp_path / "none", query="StudyInstanceUID=1.2.3") == 2  # nothing was predicted
+
+
 def test_logins_are_used_and_shown_nowhere(orthanc, radiographs, tmp_path, monkeypatch, capfd):
     archive = orthanc(login=True)
     archive.put(radiographs[0])

@@ -33,3 +33,20 @@ def test_a_series_without_images_says_why(work):
     assert work.write(work.read(folder))["error"] == "the series is empty"
     (folder / "notes.dcm").write_text("no image")
     assert work.write(work.read(folder))["error"].startswith("notes.dcm: not a DICOM file")
+
+
+def test_a_series_of_another_kind_is_no_fault(work, radiographs, write_dicom):
+    """A study of the chest has a radiograph from the side as often as not, and often in a series of its own."""
+    folder = work.input / "side"
+    folder.mkdir()
+    pixels = np.arange(4800, dtype=np.uint8).reshape(60, 80) % 251
+    write_dicom(pixels, ViewPosition="LL").rename(folder / "side.dcm")
+    record = work.write(work.compute([work.read(folder)])[0])
+    assert record["status"] == "done" and record["outputs"] == {} and record["images"] == {}
+    (reason,) = record["left_out"]
+    assert reason.startswith("side.dcm: it is from the side by its ViewPosition (0018,5101)")
+    work.records.append("side", "x", record)
+    assert work.records.done("side", "x") == {**work.records.last["side"]}  # nothing is left to do
+
+    (folder / "cut.dcm").write_bytes(radiographs[0].read_bytes()[:700])  # of which nobody knows what it is
+    assert work.write(work.read(folder))["status"] == "failed"

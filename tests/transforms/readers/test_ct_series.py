@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pipelines.phantoms.cohort import IN_FILE_FORMAT
 from tests.transforms.readers.conftest import HU, read
 from transforms import CTReader, CTVolume, DataError
-from transforms.readers.ct_series import find_slices, is_localizer
+from transforms.readers.ct_series import find_slices
+from transforms.readers.header import is_localizer
 
 
 def test_series_is_ordered_by_position_with_spacing_from_positions(write_series):

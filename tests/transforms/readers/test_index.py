@@ -251,3 +251,20 @@ def test_of_copies_the_whole_one_is_taken(write_dicom, write_slice, tmp_path, na
     (tmp_path / "ct" / name[3:]).write_bytes(slices[2].read_bytes()[:-20])
     (case,) = index_images(tmp_path / "ct", CTReader()).cases
     assert sorted(case.files) == sorted(slices)
+
+
+def test_files_of_other_kinds_are_known_from_those_that_are_at_fault(write_dicom, tmp_path):
+    """A study holds radiographs from the side, localizers and reports as a rule: they are no faults."""
+    pixels = np.zeros((4, 6), np.uint8)
+    write_dicom(pixels, name="in/frontal.dcm", ViewPosition="PA")
+    write_dicom(pixels, name="in/side.dcm", ViewPosition="LL")
+    write_dicom(pixels, name="in/scout.dcm", Modality="CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_dicom(pixels, name="in/unspaced.dcm", PixelSpacing=None)
+    (tmp_path / "in" / "cut.dcm").write_bytes((tmp_path / "in" / "frontal.dcm").read_bytes()[:300])
+    index = index_images(tmp_path / "in", RadiographReader())
+    assert [case.path.name for case in index.cases] == ["frontal.dcm"]
+    assert {path.name for path, _ in index.left_out} == {"side.dcm", "scout.dcm", "unspaced.dcm", "cut.dcm"}
+    assert {path.name for path, _ in index.faults} == {"unspaced.dcm", "cut.dcm"}
+    of_ct = index_images(tmp_path / "in", CTReader())
+    assert not of_ct.cases and len(of_ct.left_out) == 5
+    assert [path.name for path, _ in of_ct.faults] == ["cut.dcm"]
