@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import positive, seed
 from .verb import Verb, add_bundle, add_unknown_spacing, check_unknown_spacing
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dataset_dir", required=True, metavar="DIR")
     add_unknown_spacing(parser)
     parser.add_argument("--output", required=True, dest="output_dir", metavar="DIR")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--folds", type=positive, default=5)
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--epochs", type=positive)
     parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as usual_way")
     parser.add_argument("--evaluation", nargs="*", default=(), metavar="NAME", help="overlays of the evaluation alone")
     text = "another value of a key of the configuration, such as loss#batch True; may be repeated"

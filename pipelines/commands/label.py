@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
+from ..arguments import port
 from .verb import Verb
 
 
@@ -13,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="a bundle's name or folder")
     parser.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="of images, or of a DICOMweb service")
     parser.add_argument("--app", default="monailabel_app", metavar="DIR", help="of the application, made if missing")
-    parser.add_argument("--port", type=int)
+    parser.add_argument("--port", type=port)
     text = "of other web pages that may use it, such as http://localhost:3000; may be repeated"
     parser.add_argument("--allow-origin", dest="origins", action="append", default=[], metavar="ORIGIN", help=text)
     text = "with the token that must be given as a bearer token or as the password; made if missing"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from ..arguments import positive, seed
 from .verb import Verb
 
 
 def _add_cohort(parser: ArgumentParser, patients: int, size: int, of: str) -> None:
     parser.add_argument("folder", metavar="DIR")
-    parser.add_argument("--patients", type=int, default=patients)
-    parser.add_argument("--size", type=int, default=size, help=f"rows and columns{of}, in pixels")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patients", type=positive, default=patients)
+    parser.add_argument("--size", type=positive, default=size, help=f"rows and columns{of}, in pixels")
+    parser.add_argument("--seed", type=seed, default=0)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

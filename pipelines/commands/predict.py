@@ -6,6 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import port, positive
 from ..prediction.formats import FORMATS
 from .verb import (
     Verb,
@@ -14,7 +15,6 @@ from .verb import (
     add_unknown_spacing,
     add_weights,
     check_unknown_spacing,
-    positive,
     saying,
 )
 
@@ -128,7 +128,7 @@ def add_listen(parser: ArgumentParser) -> None:
     parser.add_argument("--spool", required=True, metavar="DIR", help="of images and answers that wait")
     text = "who gets the answers, such as PACS@127.0.0.1:4242"
     parser.add_argument("--store", required=True, metavar="TITLE@HOST:PORT", help=text)
-    parser.add_argument("--port", type=positive, help="to listen at; 11112 if not given")
+    parser.add_argument("--port", type=port, help="to listen at; 11112 if not given")
     parser.add_argument("--host", metavar="ADDRESS", help="to listen at; this machine alone if not given")
     parser.add_argument("--title", help="of its own application entity; RADBUNDLES if not given")
     text = "that a sender may have; may be repeated; any if not given, for this machine alone"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..arguments import positive
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -35,13 +37,6 @@ class Verb(NamedTuple):
     error_code: int = 1
 
 
-def positive(text: str) -> int:
-    """A whole number above 0, as a type of arguments."""
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def add_bundle(parser: ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle's name or folder")
 
@@ -57,7 +52,7 @@ def add_weights(parser: ArgumentParser) -> None:
     text = "use the weights though they are not those that the JSON file beside them was written for"
     parser.add_argument("--force_weights", action="store_true", default=None, help=text)
     parser.add_argument("--overlays", nargs="*", default=(), metavar="NAME", help="of the bundle, such as classic")
-    parser.add_argument("--image_size", type=int, help="that the weights were trained with")
+    parser.add_argument("--image_size", type=positive, help="that the weights were trained with")
 
 
 def add_saying(parser: ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from pydicom.dataset import Dataset
 
 from transforms import DataError, check_writable, progress
 
+from ..arguments import fraction, seed
 from .manifest import SCHEMA, write_manifest
 from .splits import SPLITS, check_fractions, split_patients
 
@@ -46,9 +47,9 @@ def add_shared_arguments(parser: argparse.ArgumentParser, build: Callable[..., d
     """
     parser.add_argument("folder", metavar="DIR", help=f"holds {holds}")
     parser.add_argument("--out", required=True, metavar="FILE", help="the manifest to write")
-    parser.add_argument("--seed", type=int, help="of the split")
+    parser.add_argument("--seed", type=seed, help="of the split")
     parser.add_argument(
-        "--fractions", type=float, nargs=3, metavar=("TRAINING", "VALIDATION", "TEST"), help="of the patients"
+        "--fractions", type=fraction, nargs=3, metavar=("TRAINING", "VALIDATION", "TEST"), help="of the patients"
     )
     parser.set_defaults(command=build)
 

@@ -18,7 +18,7 @@ def check_fractions(fractions: Sequence[float]) -> None:
     Raises:
         DataError: if they are not three, none negative, that add up to 1.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise DataError(f"the fractions {tuple(fractions)} must be three, none negative, that add up to 1.")
 
 
