@@ -58,6 +58,17 @@ def draw_once(
     return str(folder)
 
 
+def check_numbers(patients: int, size: int, seed: int, least: int) -> None:
+    """Check what a cohort is to be drawn with; ``least`` is the smallest size that can be drawn.
+
+    Raises:
+        DataError: if a number cannot be.
+    """
+    for name, value, low in (("patients", patients, 1), ("size", size, least), ("seed", seed, 0)):
+        if type(value) is not int or value < low:
+            raise DataError(f"{name} of phantoms is {value!r}: give a whole number from {low} on.")
+
+
 def _check_is_cohort(folder: Path, settings: dict[str, str | int]) -> None:
     try:
         manifest = read_manifest(folder / "manifest.json")

@@ -24,8 +24,9 @@ from scipy.spatial.transform import Rotation
 from transforms import progress
 
 from ..manifests.abdominal_trauma import IMAGES, SEGMENTATIONS, build_abdominal_trauma_manifest
-from .cohort import IN_FILE_FORMAT, NAME, draw_once
+from .cohort import IN_FILE_FORMAT, NAME, check_numbers, draw_once
 
+LEAST_SIZE = 40  # pixels: fewer would be farther apart than a CT's
 WIDTH_MM, HEIGHT_MM = 400.0, 200.0  # of the field of view, and of the stack of slices
 LIVER, SPLEEN, LEFT_KIDNEY, RIGHT_KIDNEY, BOWEL = range(1, 6)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -55,8 +56,9 @@ def draw_ct_phantoms(folder: os.PathLike | str, patients: int = 16, size: int = 
         ``folder``
 
     Raises:
-        DataError: if the folder holds anything else; nothing in it is touched.
+        DataError: if a number cannot be, or the folder holds anything else; nothing in it is touched.
     """
+    check_numbers(patients, size, seed, LEAST_SIZE)
 
     def draw(drawn: Path) -> None:
         _draw_cohort(drawn, patients, size, seed)

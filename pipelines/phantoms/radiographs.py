@@ -25,9 +25,10 @@ from transforms import progress
 
 from ..manifests.mask_folders import build_masks_manifest
 from ..manifests.rsna_pneumonia import CLASSES, build_rsna_manifest
-from .cohort import IN_FILE_FORMAT, NAME, draw_once
+from .cohort import IN_FILE_FORMAT, NAME, check_numbers, draw_once
 
 SPACING_MM = 0.7
+LEAST_SIZE = 16  # in pixels: with fewer the letters vanish
 NORMAL, NOT_NORMAL, OPACITY = CLASSES
 
 
@@ -49,7 +50,7 @@ def draw_phantoms(
             both CSV files, as the RSNA Pneumonia Detection Challenge has them; with masks: ``images/*.png`` and
             ``masks/*.png``.
         patients: how many, one radiograph each.
-        size: rows and columns of a radiograph in pixels.
+        size: rows and columns of a radiograph in pixels, at least 16.
         seed: the same seed draws the same cohort.
         truth: boxes around opacities, or masks of the lungs, without what lies behind the heart, or of opacities.
         task: that the manifest is for; by default ``"pneumonia"`` for boxes, else named as the truth.
@@ -58,8 +59,9 @@ def draw_phantoms(
         ``folder``
 
     Raises:
-        DataError: if the folder holds anything else; nothing in it is touched.
+        DataError: if a number cannot be, or the folder holds anything else; nothing in it is touched.
     """
+    check_numbers(patients, size, seed, LEAST_SIZE)
     kind = "rsna" if truth == "boxes" else "masks"
     task = task or ("pneumonia" if truth == "boxes" else truth)
 

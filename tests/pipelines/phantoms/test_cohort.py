@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import draw_phantoms
+from pipelines import draw_ct_phantoms, draw_phantoms
 from pipelines.manifests.manifest import write_manifest
 from pipelines.phantoms.cohort import NAME, draw_once
 from transforms import DataError
@@ -72,3 +72,20 @@ def test_a_drawing_that_is_broken_off_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         draw_once(tmp_path / "cohort", half, SETTINGS, "masks")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("draw", "name", "values", "least"),
+    [
+        (draw_phantoms, "size", (15, 1, 0, -8, 64.0, True), 16),
+        (draw_ct_phantoms, "size", (39, 0, "128"), 40),
+        (draw_phantoms, "patients", (0, -3, 2.5), 1),
+        (draw_ct_phantoms, "seed", (-1, None), 0),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(tmp_path, draw, name, values, least):
+    for value in values:
+        with pytest.raises(DataError) as refused:
+            draw(tmp_path / "new", **{name: value})
+        assert str(refused.value) == f"{name} of phantoms is {value!r}: give a whole number from {least} on."
+    assert not list(tmp_path.iterdir())
