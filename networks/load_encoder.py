@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 EXPANDING = re.compile(r"(^|\.)(model|submodule)\.2\.|^head\.")
 
 
-def load_encoder(network: UNet, path: os.PathLike | str, force: bool = False, optional: bool = False) -> UNet:
+def load_encoder(
+    network: UNet, path: os.PathLike | str, force: bool = False, optional: os.PathLike | str | None = None
+) -> UNet:
     """Load the contracting path, from the input to the bottom, and leave the expanding path as it is.
 
     With a hundred images a network that starts from one trained on a related task learns more than from random
@@ -26,7 +28,7 @@ def load_encoder(network: UNet, path: os.PathLike | str, force: bool = False, op
         network: a MONAI UNet.
         path: the state dict of a MONAI UNet with the same contracting path. Empty: none, which the log says.
         force: as of :func:`networks.read_checkpoint`.
-        optional: where there is no such file, say so and leave the whole network as it is.
+        optional: a file that need not be there. If it is the one and missing, say so and leave the network as it is.
 
     Returns:
         ``network``
@@ -36,7 +38,7 @@ def load_encoder(network: UNet, path: os.PathLike | str, force: bool = False, op
     """
     if not isinstance(network, UNet):
         raise WeightsError(f"{path}: an encoder can be loaded into MONAI's UNet, not into {type(network).__name__}.")
-    if path == "" or (optional and not os.path.exists(path)):
+    if path == "" or (path == optional and not os.path.exists(path)):
         reason = "no encoder was given" if path == "" else f"{path}: no such file"
         logger.warning("%s: training starts from random weights, and learns less from few images", reason)
         return network

@@ -11,6 +11,8 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from torch.nn.functional import pad
 
+from .prepare import SettingError
+
 SliceChannels = Literal["grey", "neighbours"]
 # Which slices are a slice's channels. Beyond the ends of a volume its border slice is repeated.
 SLICE_OFFSETS: dict[str, tuple[int, ...]] = {"grey": (0, 0, 0), "neighbours": (-1, 0, 1)}
@@ -36,12 +38,13 @@ class VolumeInferer(Inferer):
             slices along z: for those that need probabilities without keeping them.
 
     Raises:
-        ValueError: if ``channels`` is not known, or a volume is larger than ``roi_size``.
+        SettingError: if ``channels`` is not known.
+        ValueError: from a call, if a volume is larger than ``roi_size``.
     """
 
     def __init__(self, roi_size: Sequence[int], sw_batch_size: int, channels: SliceChannels = "grey"):
         if channels not in SLICE_OFFSETS:
-            raise ValueError(f"channels is {channels!r}; it must be one of {', '.join(SLICE_OFFSETS)}.")
+            raise SettingError(f"channels is {channels!r}: give one of {', '.join(SLICE_OFFSETS)}.")
         self.roi_size = tuple(roi_size)
         self.sw_batch_size = sw_batch_size
         self.channels = channels

@@ -54,6 +54,7 @@ MAY_DIFFER = {
             "averaged",
             "box_confidence",
             "lungs_weights",
+            "shipped_lungs",
             "force_weights",
             "initialize",
             "share_of_peak",

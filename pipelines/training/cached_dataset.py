@@ -51,7 +51,7 @@ class CachedDataset(PersistentDataset):
 
     Raises:
         DataError: if items cannot be read; it lists the first ten and what is wrong with each.
-        ValueError: if a transform is random, or the transforms leave something else than the above.
+        DataError: if a transform is random, or the transforms leave something else than the above.
     """
 
     unit = "images"  # what its items are made of, in messages
@@ -63,7 +63,7 @@ class CachedDataset(PersistentDataset):
         super().__init__(data, transform, folder, hash_transform=pickle_hashing)
         random = [part for part in self.transform.flatten().transforms if isinstance(part, RandomizableTrait)]
         if random and not self.may_be_random:
-            raise ValueError(
+            raise DataError(
                 f"{type(random[0]).__name__} is random, and only what does not change can be cached. Images are "
                 "changed at random by batch: see train#random_transforms."
             )
@@ -98,7 +98,7 @@ class CachedDataset(PersistentDataset):
         for index in range(self.held):
             for key, value in self._load(index).items():
                 if value.shape != first[key].shape:
-                    raise ValueError(
+                    raise DataError(
                         f"{key} is of shape {tuple(first[key].shape)} in one item and {tuple(value.shape)} in another. "
                         "Fit them to one shape among the deterministic transforms."
                     )
@@ -180,7 +180,7 @@ def _key(item: dict[str, Any], made_by: list[str]) -> str:
 def _kept(value: Any, key: str) -> torch.Tensor:
     """A plain tensor, of floating point in 16 bits."""
     if not isinstance(value, torch.Tensor):
-        raise ValueError(f"{key} is {type(value).__name__} after the deterministic transforms, and not a tensor.")
+        raise DataError(f"{key} is {type(value).__name__} after the deterministic transforms, and not a tensor.")
     if isinstance(value, MetaTensor):
         value = value.as_tensor().clone()  # a view would be saved with all of what it is a view of
     return to_16_bits(value, key) if value.is_floating_point() else value
@@ -190,10 +190,10 @@ def to_16_bits(value: torch.Tensor, name: str) -> torch.Tensor:
     """Values in 0 to 1 as uint16.
 
     Raises:
-        ValueError: with ``name``, if there are others.
+        DataError: with ``name``, if there are others.
     """
     if not (value.min() >= -1e-4 and value.max() <= 1 + 1e-4):
-        raise ValueError(
+        raise DataError(
             f"{name} runs from {value.min():g} to {value.max():g}; only 0 to 1 can be cached in 16 bits. Scale it "
             "among the deterministic transforms."
         )

@@ -13,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from networks import SLICE_OFFSETS, SliceChannels
+from transforms import DataError
 from transforms.files.atomic import atomic_path
 
 from .cached_dataset import CachedDataset, from_16_bits, to_16_bits
@@ -37,7 +38,7 @@ class CachedSlices(CachedDataset):
 
     Raises:
         DataError: as CachedDataset.
-        ValueError: if ``channels`` is not known, or the transforms leave something else than the above.
+        DataError: if ``channels`` is not known, or the transforms leave something else than the above.
     """
 
     unit = "volumes"
@@ -52,7 +53,7 @@ class CachedSlices(CachedDataset):
         channels: SliceChannels = "grey",
     ):
         if channels not in SLICE_OFFSETS:
-            raise ValueError(f"channels is {channels!r}; it must be one of {', '.join(SLICE_OFFSETS)}.")
+            raise DataError(f"channels is {channels!r}: give one of {', '.join(SLICE_OFFSETS)}.")
         self.channels = channels
         super().__init__(data, transform, cache_dir)
         depths = [len(_open(self.parts(index)[0])) for index in range(len(data))]
@@ -99,7 +100,7 @@ def _open(path: Path) -> np.ndarray:
 
 def _plain(volume: torch.Tensor, key: str) -> torch.Tensor:
     if volume.ndim != 4 or len(volume) != 1:
-        raise ValueError(
+        raise DataError(
             f"{key} is of shape {tuple(volume.shape)} after the deterministic transforms, not (1, x, y, z)."
         )
     return volume.as_tensor() if isinstance(volume, MetaTensor) else volume

@@ -32,15 +32,17 @@ def test_encoder_is_taken_over_and_the_rest_is_left_alone(tmp_path):
 def test_only_an_optional_encoder_may_be_missing(tmp_path, caplog):
     network = UNet(2, 1, 1, (4, 8), (2,), norm="BATCH")
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert load_encoder(network, tmp_path / "gone.pt", optional=True) is network
+    assert load_encoder(network, tmp_path / "gone.pt", optional=tmp_path / "gone.pt") is network
     assert "gone.pt: no such file: training starts from random weights" in caplog.text
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert load_encoder(network, "") is network and "no encoder was given: training starts from" in caplog.text
     with pytest.raises(WeightsError, match=r"gone\.pt: no such file"):
         load_encoder(network, tmp_path / "gone.pt")
+    with pytest.raises(WeightsError, match=r"gone\.pt: no such file"):  # somebody has given it by name
+        load_encoder(network, tmp_path / "gone.pt", optional=tmp_path / "default.pt")
     (tmp_path / "damaged.pt").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"damaged\.pt: cannot be loaded"):
-        load_encoder(network, tmp_path / "damaged.pt", optional=True)
+        load_encoder(network, tmp_path / "damaged.pt", optional=tmp_path / "damaged.pt")
 
 
 def test_encoder_of_another_network_is_refused(tmp_path):

@@ -47,7 +47,7 @@ def test_labels_of_a_volume_are_those_of_its_slices_and_observed_in_order():
 
 
 def test_channels_that_are_not_known_are_refused():
-    with pytest.raises(ValueError, match="channels is 'colour'; it must be one of grey, neighbours"):
+    with pytest.raises(ValueError, match="channels is 'colour': give one of grey, neighbours"):
         VolumeInferer(roi_size=(8, 8), sw_batch_size=2, channels="colour")
 
 

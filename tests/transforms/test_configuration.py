@@ -155,6 +155,7 @@ def test_a_training_that_would_keep_no_model_is_refused(tmp_path):
         ("share_of_peak", 60, "share_of_peak is 60: give a number above 0 and below 1"),
         ("device", "nope", "device is 'nope', which this machine or its PyTorch does not have"),
         ("precision", "half", "precision is 'half': give one of auto, float32, bfloat16, float16"),
+        ("reader#unknown_spacing", "guess", "unknown_spacing is 'guess': give 'refuse' or 'pixels'"),
     ],
 )
 def test_a_program_gets_the_plain_error(key, value, message):

@@ -82,7 +82,7 @@ class RadiographReader(ImageReader):
     ):
         super().__init__()
         if unknown_spacing not in ("refuse", "pixels"):
-            raise ValueError(f"unknown_spacing is {unknown_spacing!r}; it must be 'refuse' or 'pixels'.")
+            raise DataError(f"unknown_spacing is {unknown_spacing!r}: give 'refuse' or 'pixels'.")
         self.unknown_spacing = unknown_spacing
         self.indexed = indexed
         self.limits = Limits(memory_gb, seconds)

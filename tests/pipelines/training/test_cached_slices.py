@@ -66,7 +66,7 @@ def test_neighbours_are_of_the_same_volume_and_repeat_at_its_ends(data, tmp_path
     of = [round(100 * float(channel[0, 0])) for item in (slices[k] for k in range(8)) for channel in item["image"]]
     assert of == [0, 0, 1, 0, 1, 2, 1, 2, 2, 10, 10, 10, 20, 20, 21, 20, 21, 22, 21, 22, 23, 22, 23, 23]
     assert np.array_equal(slices[2]["label"][0], volume(0, 3)[1][..., 2])
-    with pytest.raises(ValueError, match="channels is 'both'; it must be one of grey, neighbours"):
+    with pytest.raises(ValueError, match="channels is 'both': give one of grey, neighbours"):
         CachedSlices(data, transform(), tmp_path / "cache", channels="both")
 
 
