@@ -5,7 +5,7 @@ from .image_classifier import BottomFeatures, ImageClassifier, bottom_features
 from .load_encoder import load_encoder
 from .losses import FocalBCEDiceLoss, KnownLoss
 from .mobilenet_v3 import MobileNetV3LargeEncoder, load_imagenet_encoder
-from .prepare import OutputError, Precision, SettingError, fast_precision, prepare
+from .prepare import OutputError, Precision, SettingError, fast_precision, prepare, usable_device
 from .sizes import SizeError, check_size
 from .unet_with_head import UNetWithHead
 from .volume_inferer import SLICE_OFFSETS, SliceChannels, VolumeInferer, slice_channels
@@ -48,4 +48,5 @@ __all__ = [
     "read_checkpoint",
     "read_fitted",
     "slice_channels",
+    "usable_device",
 ]

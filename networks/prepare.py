@@ -43,6 +43,19 @@ def fast_precision(device: torch.device | str) -> torch.dtype:
     return torch.float32
 
 
+def usable_device(device: torch.device | str) -> torch.device:
+    """A device that something was put on.
+
+    Raises:
+        SettingError: if this machine or its PyTorch does not have it, or it cannot be used now.
+    """
+    try:
+        return torch.empty(0, device=torch.device(device)).device
+    except Exception as error:  # of another kind for each device and version of torch
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        raise SettingError(f"device is '{device}' and cannot be used: {reason}. Leave it out, or give cpu.") from error
+
+
 def prepare(
     network: nn.Module,
     device: torch.device | str,
@@ -77,7 +90,7 @@ def prepare(
     """
     if precision not in get_args(Precision):
         raise SettingError(f"precision is {precision!r}: give one of {', '.join(get_args(Precision))}.")
-    device = _usable(device)
+    device = usable_device(device)
     # torch's annotations do not know both together
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared = cast(_Prepared, network)
@@ -94,15 +107,6 @@ def prepare(
             layer.p = dropout
         network.train = MethodType(_train_dropout, network)  # type: ignore[method-assign]
     return network
-
-
-def _usable(device: torch.device | str) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except Exception as error:  # of another kind for each device and version of torch
-        raise SettingError(
-            f"device is '{device}', which this machine or its PyTorch does not have. Leave device out, or give cpu."
-        ) from error
 
 
 class _Prepared(nn.Module):

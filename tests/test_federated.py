@@ -112,7 +112,7 @@ def test_together_they_learn_more_than_each_alone(tmp_path):
     for number in range(2):
         own.append(draw_phantoms(tmp_path / f"{number}", 8, size=48, seed=10 + number, truth="lungs", task="lungs"))
     settings = {
-        **{"image_size": 48, "batch_size": 4, "optimizer#lr": 0.003, "val_interval": 20, "epochs": 20},
+        **{"image_size": 48, "batch_size": 4, "optimizer#lr": 0.003, "val_interval": 100, "epochs": 20},
         **{"network_def#network#channels": [8, 16, 32], "network_def#network#strides": [2, 2]},
         "configs": ["configs/train.json", "configs/usual_way.json", "configs/federated.json"],
     }
@@ -142,7 +142,7 @@ def test_the_documents_code_runs_in_nvflare(tmp_path):
     for number in (1, 2):
         site = tmp_path / "sites" / f"site-{number}"
         shutil.copytree(ROOT / "bundles" / "lungs", site / "lungs", ignore=shutil.ignore_patterns("model.*"))
-        settings = {"bundle_root": str(site / "lungs"), "image_size": 32, "num_workers": 0}
+        settings = {"bundle_root": str(site / "lungs"), "image_size": 32, "num_workers": 0, "val_interval": 9}
         settings |= {"dataset_dir": str(draw("lungs", site / "data", patients=12, size=48))}
         settings |= {f"network_def#network#{key}": value for key, value in network.items()}
         (site / "settings.json").write_text(json.dumps(settings))

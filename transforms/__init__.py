@@ -7,7 +7,7 @@ from .augmentation.rand_exposure import RandExposured
 from .augmentation.rand_noise import RandNoised
 from .augmentation.rand_opacities import RandOpacitiesd
 from .augmentation.rand_warp import RandWarpd
-from .configuration import calling_parser, check_configuration
+from .configuration import calling_parser, check_keys
 from .errors import DataError, DiskError, plain_error, prepare_console
 from .files.names import OutputLayout, image_name
 from .files.nifti import is_nifti
@@ -88,7 +88,7 @@ __all__ = [
     "before_temperature",
     "boxes_to_mask",
     "calling_parser",
-    "check_configuration",
+    "check_keys",
     "check_writable",
     "class_overlay",
     "counted",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import os
 import re
@@ -12,9 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from monai.bundle import ConfigParser
 
 from .errors import DataError
+
+logger = logging.getLogger(__name__)
 
 METADATA = "metadata.json"  # which holds no keys of a configuration
 # What MONAI adds: the metadata, and what its experiment management may or may not refer to
@@ -22,11 +26,12 @@ OF_MONAI = ("_meta_", "tracking_uri", "experiment_name", "run_name", "save_execu
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least  # True is no number
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_one = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return is_one and math.isfinite(value)
 
 
 def _rises(value: Any) -> bool:
@@ -34,18 +39,19 @@ def _rises(value: Any) -> bool:
 
 
 COUNT = ("a whole number from 1 on", lambda value: _is_whole(value, 1))
+COUNT_OR_NONE = (f"{COUNT[0]}, or None", lambda value: value is None or _is_whole(value, 1))
 NUMBER = ("a whole number from 0 on", lambda value: _is_whole(value, 0))
 ABOVE_0 = ("a number above 0", lambda value: _is_number(value) and value > 0)
 SHARE = ("a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1)
-CHOICE = ("True or False", lambda value: isinstance(value, bool))
+CHOICE = ("True or False", lambda value: isinstance(value, (bool, np.bool_)))
 
-# What a value must be, and how to tell, of each key of the bundles' configurations that is a number, a pair of numbers
-# or a choice. What paths and names of things must be is known to those who take them.
+# What a value must be, and how to tell, of each key of the bundles' configurations that is a number, a pair of numbers,
+# or yes or no. What paths and names of things must be is known to those who take them.
 VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "val_interval", "accumulation_steps", "batch_size", "global_batch_size"), COUNT),
-    **dict.fromkeys(("image_size", "lungs_image_size", "overlay_size"), COUNT),
+    **dict.fromkeys(("image_size", "lungs_image_size"), COUNT),
+    **dict.fromkeys(("patience", "overlay_size"), COUNT_OR_NONE),
     **dict.fromkeys(("seed", "num_workers"), NUMBER),
-    "patience": (f"{COUNT[0]}, or None", lambda value: value is None or _is_whole(value, 1)),
     **dict.fromkeys(("learning_rate", "temperature"), ABOVE_0),
     **dict.fromkeys(("threshold", "share_of_peak"), SHARE),
     "box_confidence": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
@@ -72,9 +78,7 @@ def calling_parser() -> ConfigParser | None:
     return None
 
 
-def check_configuration(
-    configs: os.PathLike | str, known: Iterable[str] = (), parser: ConfigParser | None = None
-) -> None:
+def check_keys(configs: os.PathLike | str, known: Iterable[str] = (), parser: ConfigParser | None = None) -> None:
     """Refuse what cannot be meant, before anything is computed.
 
     MONAI takes any ``--KEY VALUE``, so that a key which is misspelt would go unseen, and a share in per cent would be
@@ -93,19 +97,19 @@ def check_configuration(
     if parser is None:
         return
     given: dict[str, Any] = parser.get()
-    _check_keys(given, Path(configs), known)
+    _check_read(given, Path(configs), known)
     for key, (words, is_right) in VALUES.items():
-        if key in given and not _is_expression(given[key]) and not is_right(given[key]):
+        if key in given and not _is_computed(given[key]) and not is_right(given[key]):
             raise DataError(f"{key} is {given[key]!r}: give {words}.")
-    epochs, interval = given.get("epochs"), given.get("val_interval")
+    planned, interval = parser.get("train#trainer#max_epochs"), given.get("val_interval")
+    epochs = given.get("epochs") if planned == "@epochs" else planned
     if isinstance(epochs, int) and isinstance(interval, int) and interval > epochs:
-        raise DataError(
-            f"val_interval is {interval} and epochs is {epochs}: no epoch would be validated, and no model be kept. "
-            f"Give a val_interval of at most {epochs}."
-        )
+        # no fault in a federation, which says by itself how long it trains
+        text = "val_interval is %d and epochs is %d: so few epochs are not validated, and no model is kept of them"
+        logger.warning(text, interval, epochs)
 
 
-def _check_keys(given: dict[str, Any], configs: Path, known: Iterable[str]) -> None:
+def _check_read(given: dict[str, Any], configs: Path, known: Iterable[str]) -> None:
     files = [path for path in sorted(configs.glob("*.json")) if path.name != METADATA]
     names = {key.split("#")[0] for path in files for key in ConfigParser.load_config_file(str(path))}
     read = {*names, *known, *OF_MONAI, *re.findall(r"@(\w+)", repr(given))}
@@ -120,8 +124,11 @@ def _check_keys(given: dict[str, Any], configs: Path, known: Iterable[str]) -> N
 
 def _can_run(value: Any) -> bool:
     parts = value if isinstance(value, list) else [value]
-    return bool(parts) and all(_is_expression(part) and part.startswith("$") for part in parts)
+    return bool(parts) and all(isinstance(part, str) and part.startswith("$") for part in parts)
 
 
-def _is_expression(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("$", "@"))
+def _is_computed(value: Any) -> bool:
+    """Whether it is, or holds, what only the parser knows the value of: an expression, a reference, a component."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_computed, value))
+    return isinstance(value, dict) or (isinstance(value, str) and value.startswith(("$", "@", "%")))

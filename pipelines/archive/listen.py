@@ -6,7 +6,7 @@ import logging
 import logging.config
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -124,21 +124,25 @@ class Listener:
         elif records.is_started(job, ""):
             with records.alone(job, ""):
                 record = self._compute(folder)
-                self.spool.done(job, record["status"] != "done")
+                self._let_go(job, record)
         else:
             records.start(job, "")
             record = self._compute(folder)
         if (self.spool.images / job).exists():
-            self.spool.done(job, record["status"] != "done")
+            self._let_go(job, record)
         records.append(job, "", {"status": record["status"]})
         for reason in record.get("left_out", ()):
             logger.warning("%s: left out %s", job, reason)
         if record["status"] == "done" and record["images"]:
             logger.info("%s: done in %.1f s", job, record["seconds"])
         elif record["status"] == "done":
-            logger.info("%s: nothing in it is for %s", job, self.bundle.name)
+            logger.info("%s: no image for %s. It is in %s", job, self.bundle.name, self.spool.failed / job)
         else:
             logger.warning("%s: FAILED: %s. Its images are in %s", job, record["error"], self.spool.failed / job)
+
+    def _let_go(self, job: str, record: Mapping[str, Any]) -> None:
+        """Of a job's images, which are kept where nothing is answered to them: their sender relies on us."""
+        self.spool.done(job, record["status"] != "done" or not record["images"])
 
     def _compute(self, folder: Path) -> dict[str, Any]:
         return self.work.write(self.work.compute([self.work.read(folder)])[0])

@@ -139,7 +139,7 @@ class ArchivePrediction:
             steps.check()
             identity = self.identities[one] = _identity(self.source.instances(one))
             record = records.done(one.key, identity)
-            if record is not None:
+            if record is not None and (record["images"] or not self.retry):
                 self.before.add(one)
                 now = self._stored(dict(record))
                 self._end(one, now, note=now != record)
@@ -232,6 +232,8 @@ class ArchivePrediction:
             *(len(self.done), len(series), summary["done_before"]),
             *(len(self.failed), len(self.left_out), self.ready.output / SUMMARY),
         )
+        if not self.done and not self.failed:
+            logger.error("--query: finds no series with an image that %s takes. Correct it.", self.ready.bundle.name)
         warn_of_others(summary["done"])
 
 

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from networks import read_about
-from transforms import DataError, check_writable, grey_levels
+from transforms import DataError, check_keys, check_writable, grey_levels
 from transforms.files.atomic import atomic_write
 
 from ..bundle import Bundle, evaluated_with
@@ -26,7 +26,7 @@ from ..evaluation.metric_table import write_metrics
 from ..evaluation.pixels import Pixels, gather
 from ..evaluation.rsna_score import CHALLENGE, average_precisions
 from ..manifests.manifest import images_of, is_counted, manifest_hash, read_manifest
-from ..provenance import OVERRIDES, learnt_from, shown_command, shown_settings, surroundings_of
+from ..provenance import OVERRIDES, SETTINGS, learnt_from, shown_command, shown_settings, surroundings_of
 from ..reporting.intervals import Interval, mean_interval
 from ..reporting.report import write_pooled_report, write_report
 from .folds import KEPT, check_same_folds, write_folds
@@ -102,7 +102,9 @@ def cross_validate(
     given |= {OVERRIDES: {key: value for key, value in overrides.items() if key not in OPTIONS}}
     chosen |= {"trained": str(trained), **{key: str(value) for key, value in overrides.items()}}
     content = read_manifest(manifest)
-    _check_unseen(bundle.read(["train", *overlays], **overrides), content, dataset_dir)
+    configured = bundle.read(["train", *overlays], **overrides)
+    check_keys(bundle.configs, known=SETTINGS.values(), parser=configured)
+    _check_unseen(configured, content, dataset_dir)
     manifests = write_folds(content, output_dir, chosen)
     if trained is not None:
         for fold, _ in manifests:

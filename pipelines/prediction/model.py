@@ -20,7 +20,7 @@ from monai.transforms import Compose, LoadImaged
 from monai.utils import convert_to_dst_type
 from pydicom.dataset import Dataset
 
-from transforms import Box, DataError, HeldRadiograph, check_configuration, find_image, mask_to_boxes, plain_error
+from transforms import Box, DataError, HeldRadiograph, check_keys, find_image, mask_to_boxes, plain_error
 
 from ..bundle import Bundle
 from ..engines.flow import cores, flow
@@ -152,7 +152,7 @@ class Model:
         if self.bundle.gives_probabilities:
             overrides["probability_key"] = "probability"
         parser = self.bundle.read(["inference", *overlays], **overrides)
-        check_configuration(self.bundle.configs, parser=parser)
+        check_keys(self.bundle.configs, parser=parser)
         if ensemble is not None:
             choose_weights(self.bundle, parser, ensemble, overrides)
         with _plainly():

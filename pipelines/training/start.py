@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from transforms import check_configuration, check_writable, prepare_console
+from networks import usable_device
+from transforms import calling_parser, check_keys, check_writable, prepare_console
 from transforms.files.atomic import remove_unfinished
 
 from ..bundle import Bundle
@@ -27,10 +28,14 @@ def start(
 
     Raises:
         DataError: if ``bundle_root`` is not a bundle, a folder cannot be written to, or MLflow cannot be reached; or as
-            :func:`transforms.check_configuration` and ``join_processes``.
+            :func:`transforms.check_keys` and ``join_processes``.
+        SettingError: if a device was named that cannot be used.
     """
     prepare_console()
-    check_configuration(Bundle(bundle_root).configs, known=SETTINGS.values())
+    check_keys(Bundle(bundle_root).configs, known=SETTINGS.values())
+    device = parser.get("device") if (parser := calling_parser()) else None
+    if isinstance(device, str) and not device.startswith("$"):
+        usable_device(device)
     check_writable(folders)
     remove_unfinished(folders)
     if mlflow:

@@ -7,12 +7,14 @@ import re
 import sys
 
 import monai.bundle
+import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 
 from pipelines import Model
 from tests.conftest import ROOT
 from tests.running import BUNDLES, refused
-from transforms import check_configuration
+from transforms import check_keys
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +28,7 @@ def run(bundle, files, folder, **settings):
     root = ROOT / "bundles" / bundle
     files = [str(root / "configs" / f"{name}.json") for name in files]
     initialize = [
-        "$transforms.check_configuration(@bundle_root + '/configs')"
+        "$transforms.check_keys(@bundle_root + '/configs')"
         if files[-1].endswith("inference.json")
         else "$pipelines.start(@bundle_root, [@output_dir])"
     ]
@@ -135,16 +137,34 @@ def test_values_that_cannot_be_are_refused_whatever_the_key(tmp_path, bundle, fi
         {"epochs": 1, "val_interval": 1, "batch_size": 1, "image_size": 32, "num_workers": 0, "seed": 0, "patience": 1},
         {"learning_rate": 1e-9, "threshold": 1e-3, "percentiles": [0, 100], "strict": True, "patience": None},
         {"epochs": "$2 + 3", "batch_size": "@epochs", "percentiles": (1, 99.5)},
+        {"percentiles": ["$0.5", 99.5], "epochs": np.int64(4), "threshold": np.float32(0.5), "strict": np.True_},
     ],
 )
 def test_values_that_can_be_are_taken(tmp_path, settings):
     run("lungs", ["train"], tmp_path, **settings)
 
 
-def test_a_training_that_would_keep_no_model_is_refused(tmp_path):
-    with refused("val_interval is 21 and epochs is 20: no epoch would be validated, and no model be kept."):
-        run("pneumonia", ["train"], tmp_path / "eval", epochs=20, val_interval=21)
+def test_a_training_that_keeps_no_model_says_so_before_it_begins(tmp_path, caplog):
+    """It is not refused: a client of a federation validates by itself, and is told elsewhere how long it trains."""
     run("pneumonia", ["train"], tmp_path, epochs=20, val_interval=20)
+    run("pneumonia", ["train"], tmp_path, val_interval=21, **{"train#trainer#max_epochs": 100})
+    assert "no model is kept" not in caplog.text
+    run("pneumonia", ["train"], tmp_path, epochs=20, val_interval=21)
+    assert "val_interval is 21 and epochs is 20: so few epochs are not validated" in caplog.text
+
+
+def test_what_may_be_left_open():
+    parser = ConfigParser({"overlay_size": None, "patience": None})
+    check_keys(ROOT / "bundles" / "lungs" / "configs", parser=parser)
+    with refused("epochs is None: give a whole number from 1 on"):
+        check_keys(ROOT / "bundles" / "lungs" / "configs", parser=ConfigParser({"epochs": None}))
+
+
+@pytest.mark.parametrize("device", ["nope", "cuda:99"])
+def test_a_training_is_refused_a_device_that_is_not_there(tmp_path, device):
+    with refused(f"device is '{device}' and cannot be used: "):
+        run("lungs", ["train"], tmp_path / "eval", device=device)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -153,7 +173,7 @@ def test_a_training_that_would_keep_no_model_is_refused(tmp_path):
         ("threshold", 1.5, "threshold is 1.5: give a number above 0 and below 1"),
         ("box_confidence", 62, "box_confidence is 62: give a number from 0 to 1"),
         ("share_of_peak", 60, "share_of_peak is 60: give a number above 0 and below 1"),
-        ("device", "nope", "device is 'nope', which this machine or its PyTorch does not have"),
+        ("device", "nope", "device is 'nope' and cannot be used: Expected one of cpu, cuda"),
         ("precision", "half", "precision is 'half': give one of auto, float32, bfloat16, float16"),
         ("reader#unknown_spacing", "guess", "unknown_spacing is 'guess': give 'refuse' or 'pixels'"),
     ],
@@ -164,4 +184,4 @@ def test_a_program_gets_the_plain_error(key, value, message):
 
 
 def test_where_no_configuration_calls_there_is_nothing_to_check(tmp_path):
-    check_configuration(tmp_path)
+    check_keys(tmp_path)

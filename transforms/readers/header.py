@@ -70,7 +70,7 @@ def _other_modality(header: Dataset, wanted: Sequence[str]) -> str | None:
     """Why a header is not one of those wanted by its Modality, or None if it is."""
     found = header.get("Modality")
     if not found:
-        return "its Modality (0008,0060) is missing, as of a file that was cut short"
+        return f"its Modality (0008,0060) is missing. Add it ({' or '.join(wanted)}), or copy the file again"
     names = wanted[0] if len(wanted) == 1 else f"one of {', '.join(wanted)}"
     return None if found in wanted else OtherKind(f"its Modality (0008,0060) is {found}, not {names}")
 

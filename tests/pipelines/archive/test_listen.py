@@ -119,16 +119,17 @@ def test_answers_wait_for_their_peer_and_strangers_are_kept_out(orthanc, listene
     wait(lambda: len(answered(other)) == 3)
 
 
-def test_a_radiograph_from_the_side_is_let_go_of(orthanc, listener, radiographs, write_dicom):
+def test_a_radiograph_from_the_side_is_put_aside(orthanc, listener, radiographs, write_dicom):
     archive = orthanc()
     listener(archive)
     side = write_dicom(
         np.arange(4800, dtype=np.uint8).reshape(60, 80) % 251, ViewPosition="LL", SeriesInstanceUID="1.2"
     )
     assert send(listener.port, side, radiographs[0]) == 0
-    wait(lambda: len(answered(archive)) == 1 and "nothing in it is for lungs" in listener.log.read_text())
+    wait(lambda: len(answered(archive)) == 1 and "no image for lungs" in listener.log.read_text())
     assert "left out image-0001.dcm: it is from the side" in listener.log.read_text()
-    wait(lambda: not [path for path in listener.spool.rglob("*.dcm") if path.is_file()])
+    (kept,) = (listener.spool / "failed").rglob("*.dcm")
+    assert pydicom.dcmread(kept).ViewPosition == "LL"
 
 
 def test_what_cannot_be_listened_to_is_refused(tmp_path):

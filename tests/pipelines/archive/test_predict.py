@@ -101,7 +101,8 @@ def test_a_series_from_the_side_is_left_out_and_not_fetched_again(orthanc, radio
     archive = orthanc()
     archive.put(radiographs[0])
     uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4", "StudyDate": "20260102"}
-    archive.put(write_dicom(np.arange(4800, dtype=np.uint8).reshape(60, 80) % 251, ViewPosition="LL", **uids))
+    pixels = np.arange(4800, dtype=np.uint8).reshape(60, 80) % 251
+    archive.put(write_dicom(pixels, ViewPosition="LL", SOPInstanceUID="1.2.5", **uids))
     for before in (0, 1):
         assert predict(archive, tmp_path / "out", "--store", archive.web) == 0
         found = summary(tmp_path / "out")
@@ -112,7 +113,18 @@ def test_a_series_from_the_side_is_left_out_and_not_fetched_again(orthanc, radio
         assert done["frontal"] is False  # a few shadows drawn by hand
     assert len(archive.datasets("SEG")) == 1
     assert capfd.readouterr()[0].count("1 of them may not be frontal chest radiographs") == 2
-    assert predict(archive, tmp_path / "none", query="StudyInstanceUID=1.2.3") == 2  # nothing was predicted
+    assert predict(archive, tmp_path / "none", query="StudyInstanceUID=1.2.3") == 2
+    assert "--query: finds no series with an image that lungs takes" in capfd.readouterr()[0]
+
+    # the archive corrects the tag; the image keeps its UID
+    for name in archive.good("GET", "/instances").json():
+        if archive.good("GET", f"/instances/{name}/simplified-tags").json()["SOPInstanceUID"] == "1.2.5":
+            archive.good("DELETE", f"/instances/{name}")
+    archive.put(write_dicom(pixels, ViewPosition="PA", SOPInstanceUID="1.2.5", **uids))
+    stored = ("--store", archive.web)
+    assert predict(archive, tmp_path / "out", *stored) == 0 and summary(tmp_path / "out")["left_out"]
+    assert predict(archive, tmp_path / "out", *stored, "--retry") == 0 and not summary(tmp_path / "out")["left_out"]
+    assert len(summary(tmp_path / "out")["done"]) == 2
 
 
 def test_logins_are_used_and_shown_nowhere(orthanc, radiographs, tmp_path, monkeypatch, capfd):

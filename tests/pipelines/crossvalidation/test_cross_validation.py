@@ -150,6 +150,23 @@ def test_folds_that_start_from_a_model_which_knows_what_they_test(phantoms, tmp_
     assert not (tmp_path / "cv" / "fold_0").exists()
 
 
+def test_what_cannot_be_is_refused_before_there_is_anything_of_it(phantoms, tmp_path):
+    for settings, message in (
+        ({"threshold": 50}, "threshold is 50: give a number above 0 and below 1"),
+        ({"epoch": 3}, "epoch: the bundle has no such key"),
+    ):
+        with pytest.raises(DataError, match=message):
+            cross_validate(
+                Bundle(ROOT / "bundles" / "opacity"),
+                f"{phantoms}/manifest.json",
+                phantoms,
+                tmp_path / "cv",
+                folds=2,
+                **settings,
+            )
+    assert not list((tmp_path / "cv").glob("*"))
+
+
 def test_too_few_patients(phantoms, tmp_path):
     with pytest.raises(DataError, match="6 folds need at least 2 and three patients each; the manifest has 12"):
         cross_validate(Bundle(ROOT / "bundles" / "opacity"), f"{phantoms}/manifest.json", phantoms, tmp_path, folds=6)
