@@ -41,7 +41,7 @@ class ArchivePrediction:
         query: which series, by the keywords of attributes.
         output_dir: where outputs go, in folders of studies; and ``predictions.jsonl`` and ``summary.json``.
         store: of the DICOMweb service that results are given to; none by default.
-        retry: whether to try series again in which an earlier run ended.
+        retry: whether to try series again in which an earlier run ended, or that one left out.
         format: of the masks, with ``store`` a DICOM Segmentation by default.
         workers: threads that fetch, read, write and store while the network computes; by default as many as cores.
         settings: others of :class:`pipelines.prediction.predict.Prediction`.

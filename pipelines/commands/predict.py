@@ -62,7 +62,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("local", "ray"), help=text)
     parser.add_argument("--address", help="with --engine ray: of a cluster, such as HOST:6379, or auto where it runs")
     add_saying(parser)
-    parser.add_argument("--retry", action="store_true", help="try cases again in which an earlier run ended")
+    text = "try cases again in which an earlier run ended, and series of an archive that one left out"
+    parser.add_argument("--retry", action="store_true", help=text)
 
 
 def attribute(text: str) -> tuple[str, str]:
