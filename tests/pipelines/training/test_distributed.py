@@ -154,7 +154,7 @@ def trained(tmp_path_factory):
             usual(name, resume=True)
         elif name == "patient":
             shutil.copytree(run("lungs") / "models", root / name / "models")
-            usual(name, learning_rate=0.0, patience=1, epochs=9)
+            usual(name, learning_rate=1e-30, patience=1, epochs=9)
         return root / name
 
     return run

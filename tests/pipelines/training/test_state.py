@@ -163,7 +163,7 @@ def test_new_training_sets_the_old_model_aside(train, tmp_path):
 
 
 def test_patience_stops_after_epochs_without_a_better_model(train, tmp_path):
-    train(tmp_path, 9, patience=2, learning_rate=0.0)  # nothing is learnt, so the first is never bettered
+    train(tmp_path, 9, patience=2, learning_rate=1e-30)  # nothing is learnt, so the first is never bettered
     state = read_checkpoint(tmp_path / "models" / "last_epoch.pt")
     assert epochs_of(tmp_path) == state["epoch"] == state["best_metric_epoch"] + 2 < 9
 
