@@ -7,7 +7,7 @@ from .augmentation.rand_exposure import RandExposured
 from .augmentation.rand_noise import RandNoised
 from .augmentation.rand_opacities import RandOpacitiesd
 from .augmentation.rand_warp import RandWarpd
-from .configuration import calling_parser, check_keys
+from .configuration import calling_parser, check_keys, is_computed
 from .errors import DataError, DiskError, plain_error, prepare_console
 from .files.names import OutputLayout, image_name
 from .files.nifti import is_nifti
@@ -99,6 +99,7 @@ __all__ = [
     "grey_levels",
     "image_name",
     "index_images",
+    "is_computed",
     "is_nifti",
     "is_watched",
     "log_error",

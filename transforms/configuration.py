@@ -99,7 +99,7 @@ def check_keys(configs: os.PathLike | str, known: Iterable[str] = (), parser: Co
     given: dict[str, Any] = parser.get()
     _check_read(given, Path(configs), known)
     for key, (words, is_right) in VALUES.items():
-        if key in given and not _is_computed(given[key]) and not is_right(given[key]):
+        if key in given and not is_computed(given[key]) and not is_right(given[key]):
             raise DataError(f"{key} is {given[key]!r}: give {words}.")
     planned, interval = parser.get("train#trainer#max_epochs"), given.get("val_interval")
     epochs = given.get("epochs") if planned == "@epochs" else planned
@@ -127,8 +127,8 @@ def _can_run(value: Any) -> bool:
     return bool(parts) and all(isinstance(part, str) and part.startswith("$") for part in parts)
 
 
-def _is_computed(value: Any) -> bool:
+def is_computed(value: Any) -> bool:
     """Whether it is, or holds, what only the parser knows the value of: an expression, a reference, a component."""
     if isinstance(value, (list, tuple)):
-        return any(map(_is_computed, value))
+        return any(map(is_computed, value))
     return isinstance(value, dict) or (isinstance(value, str) and value.startswith(("$", "@", "%")))

@@ -51,8 +51,8 @@ class SeriesWork:
             return begun
         begun.left_out = [f"{path.name}: {reason}" for path, reason in index.left_out]
         begun.cases = [self.stages.read(case) for case in index.cases]
-        if not begun.cases and (index.faults or not begun.left_out):
-            faults = [f"{path.name}: {reason}" for path, reason in index.faults]
+        faults = [f"{path.name}: {reason}" for path, reason in index.faults]
+        if not begun.cases and (faults or not begun.left_out):
             begun.error = faults[0] if faults else "the series is empty"
         return begun
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from networks import usable_device
-from transforms import calling_parser, check_keys, check_writable, prepare_console
+from transforms import calling_parser, check_keys, check_writable, is_computed, prepare_console
 from transforms.files.atomic import remove_unfinished
 
 from ..bundle import Bundle
@@ -33,8 +33,8 @@ def start(
     """
     prepare_console()
     check_keys(Bundle(bundle_root).configs, known=SETTINGS.values())
-    device = parser.get("device") if (parser := calling_parser()) else None
-    if isinstance(device, str) and not device.startswith("$"):
+    parser = calling_parser()
+    if parser and (device := parser.get("device")) and not is_computed(device):
         usable_device(device)
     check_writable(folders)
     remove_unfinished(folders)
